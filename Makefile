@@ -1,0 +1,40 @@
+# The few commands that a newcomer needs. Everything behind them is a script or a playbook that can be called without make.
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap bootstrap-tests demo up down test lint test-unit test-kernel test-lab requirements
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: bootstrap  ## lab, double tunnel, migration at 0.1 s and the proof of it, on this machine
+	@scripts/demo
+
+up: bootstrap  ## only the lab: five machines on this one, which inventory/lab names
+	@scripts/lab up
+
+down:  ## remove every trace of the lab
+	@scripts/lab down --all
+
+test: bootstrap-tests  ## everything below
+	@scripts/test
+
+lint: bootstrap-tests  ## style, types, documentation against code
+	@scripts/test lint
+
+test-unit: bootstrap-tests  ## pure code; no root, seconds
+	@scripts/test unit
+
+test-kernel: bootstrap-tests  ## real namespaces and devices; root
+	@scripts/test kernel
+
+test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
+	@scripts/test lab
+
+requirements: bootstrap  ## pin the newest versions of requirements.in in requirements.txt
+	@.venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.txt requirements.in
+
+bootstrap:
+	@scripts/bootstrap
+
+bootstrap-tests:
+	@scripts/bootstrap --tests

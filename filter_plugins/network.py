@@ -1,0 +1,98 @@
+"""The door through which playbooks ask for the network's plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Ansible offers module_utils/ to modules only; a filter runs in the controller's own process.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from wg_migrate.inventory import VARIABLES, Host, Inventory
+from wg_migrate.network import plan_network
+
+DOCUMENTATION = """
+name: wg_network
+author: wg-migrate developers (@wg-migrate)
+version_added: 1.0.0
+short_description: Plan the double-tunnelled network from the inventory
+description:
+  - Reads the groups C(clients), C(proxies) and C(exits) and the C(network_*) variables of their hosts, and tells for
+    each host its addresses and its peers, or everything that is wrong with the inventory.
+  - Peers carry their C(public_key) (and C(preshared_key), for the end that did not make it) once the role C(wireguard)
+    has run on them in this play run; a peer that was left out by C(--limit) carries none.
+positional: groups
+options:
+  _input:
+    description: All host variables, V(hostvars).
+    type: dict
+    required: true
+  groups:
+    description: All groups, V(groups).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = """
+- name: Stop on a bad inventory
+  vars:
+    network: "{{ hostvars | wg_network(groups) }}"
+  ansible.builtin.assert:
+    that: network['errors'] == []
+    fail_msg: "{{ network['errors'] | join(' ') }}"
+"""
+
+RETURN = """
+_value:
+  description: RV(_value.hosts) by name, RV(_value.errors) and RV(_value.warnings) as lists of sentences.
+  type: dict
+"""
+
+
+def wg_network(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the plan of the whole network as plain data."""
+    network = plan_network(Inventory(*(_group(hostvars, groups, name) for name in ("clients", "proxies", "exits"))))
+    hosts = {name: _with_keys(name, host, hostvars) for name, host in network.hosts.items()}
+    return {**dataclasses.asdict(network), "hosts": hosts}
+
+
+def _group(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]], group: str) -> list[Host]:
+    return [
+        Host(name, {key: hostvars[name][key] for key in VARIABLES if key in hostvars[name]})
+        for name in groups.get(group, [])
+    ]
+
+
+def _with_keys(name: str, host: dict[str, Any], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a host is told, its peers with the keys that this run has seen."""
+    if "paths" in host:
+        paths = [path | _server_key(path["proxy"], hostvars) for path in host["paths"]]
+        return host | {"paths": paths, "exit": host["exit"] | _server_key(host["exit"]["name"], hostvars)}
+    return host | {"clients": [client | _client_keys(client["name"], name, hostvars) for client in host["clients"]]}
+
+
+def _server_key(server: str, hostvars: Mapping[str, Any]) -> dict[str, str]:
+    """Return the public key of a proxy or an exit, which has one pair for all its clients."""
+    keys = hostvars[server].get("__wireguard_keys", {}).get("public_keys", {})
+    return {"public_key": next(iter(keys.values()))} if keys else {}
+
+
+def _client_keys(client: str, server: str, hostvars: Mapping[str, Any]) -> dict[str, str]:
+    """Return the public key that a client uses towards a server, and the preshared key that it made for the pair."""
+    made = hostvars[client].get("__wireguard_keys", {})
+    found = {
+        "public_key": made.get("public_keys", {}).get(server),
+        "preshared_key": made.get("preshared_keys", {}).get(server),
+    }
+    return {name: key for name, key in found.items() if key}
+
+
+class FilterModule:
+    """What Ansible looks for in a filter plugin file."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"wg_network": wg_network}

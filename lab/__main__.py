@@ -1,0 +1,5 @@
+"""`python -m lab`: what scripts/lab runs."""
+
+from lab.cli import main
+
+main()

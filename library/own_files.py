@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: a set of our own files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: own_files
+short_description: Keep a set of files that belong to wg-migrate as given, in one call
+version_added: 1.0.0
+description:
+  - Writes the files that are missing or differ and removes those that have been dropped from the set, in one call to
+    the host where M(ansible.builtin.copy) would need two for each file.
+author:
+  - wg-migrate developers (@wg-migrate)
+attributes:
+  check_mode:
+    description: Says what would be done and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows the files that differ.
+    support: full
+options:
+  files:
+    description: Texts by absolute path. Owner is root, mode 0644.
+    type: dict
+    required: true
+  executables:
+    description: Those of O(files) that are run as programs, with mode 0755.
+    type: list
+    elements: path
+    default: []
+  exclusive:
+    description: Directories that belong to the set; other files in them are removed.
+    type: list
+    elements: path
+    default: []
+  state:
+    description: V(absent) removes O(files) and the directories O(exclusive).
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Install a program
+  own_files:
+    files:
+      /usr/local/bin/hello: |
+        #!/bin/sh
+        echo hello
+    executables: [/usr/local/bin/hello]
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be in check mode, in words.
+  returned: always
+  type: list
+  elements: str
+  sample: ["make /usr/local/bin/hello"]
+before:
+  description: Mode of each file before.
+  returned: always
+  type: dict
+  sample: {}
+after:
+  description: Mode of each file after.
+  returned: always
+  type: dict
+  sample: {"/usr/local/bin/hello": "0755"}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wg_migrate import own_files
+from ansible.module_utils.wg_migrate.system import System
+
+ARGUMENT_SPEC = {
+    "files": {"type": "dict", "required": True},
+    "executables": {"type": "list", "elements": "path", "default": []},
+    "exclusive": {"type": "list", "elements": "path", "default": []},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
+def _modes(state: dict) -> dict:
+    return {path: f"{mode:04o}" for path, (mode, _text) in sorted(state.items())}
+
+
+def _differences(steps: list, have: dict, want: dict) -> list:
+    return [
+        {
+            "before_header": path,
+            "after_header": path,
+            "before": have.get(path, (0, ""))[1],
+            "after": want.get(path, (0, ""))[1],
+        }
+        for _verb, path in steps
+    ]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    given = module.params
+    wanted = own_files.Wanted(given["files"], frozenset(given["executables"]), tuple(given["exclusive"]))
+    present = given["state"] == "present"
+    system = System()
+    have = own_files.read(system, wanted)
+    want = own_files.wanted_state(wanted) if present else {}
+    steps = own_files.plan(have, want)
+    if not module.check_mode:
+        own_files.apply(system, steps, want)
+        if not present:
+            own_files.remove_directories(system, wanted)
+    module.exit_json(
+        changed=bool(steps),
+        actions=[" ".join(step) for step in steps],
+        before=_modes(have),
+        after=_modes(want),
+        diff=_differences(steps, have, want),
+    )
+
+
+if __name__ == "__main__":
+    main()

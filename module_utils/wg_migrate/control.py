@@ -1,0 +1,100 @@
+"""The control socket of the loop: one JSON object asks, one JSON object answers. Messages, not a stream.
+
+AF_UNIX with SOCK_SEQPACKET keeps the bounds of messages, so that nothing is buffered and nobody's half sentence waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .errors import WgMigrateError
+
+PATH = "/run/wg-migrate/control.sock"
+LARGEST = 65536
+"""Bytes of a request or an answer."""
+_TIMEOUT = 2.0
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class ControlServer:
+    """Listens on the control socket; `serve` answers whoever has asked, without ever waiting."""
+
+    def __init__(self, path: str, handler: Handler) -> None:
+        self._handler = handler
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # left by a loop that was killed
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._listener.setblocking(False)
+        self._listener.bind(path)
+        os.chmod(path, 0o600)
+        self._listener.listen(8)
+        self._connections: list[socket.socket] = []
+
+    def sockets(self) -> list[socket.socket]:
+        """Return what to wait for."""
+        return [self._listener, *self._connections]
+
+    def serve(self, ready: list[socket.socket]) -> None:
+        """Accept and answer on the sockets that have something to read."""
+        for each in ready:
+            if each is self._listener:
+                with contextlib.suppress(BlockingIOError):
+                    connection, _ = self._listener.accept()
+                    connection.setblocking(False)
+                    self._connections.append(connection)
+            else:
+                self._answer(each)
+
+    def _answer(self, connection: socket.socket) -> None:
+        keep = False
+        with contextlib.suppress(OSError):  # a peer that went away, or does not read
+            request, _, flags, _ = connection.recvmsg(LARGEST)
+            if request:
+                too_long = bool(flags & socket.MSG_TRUNC)
+                connection.send(json.dumps(self._reply(request, too_long)).encode())
+                keep = True
+        if not keep:
+            self._connections.remove(connection)
+            connection.close()
+
+    def _reply(self, request: bytes, too_long: bool) -> dict[str, Any]:
+        if too_long:
+            return {"error": f"the request is longer than {LARGEST} bytes"}
+        try:
+            document = json.loads(request)
+        except (ValueError, RecursionError):
+            return {"error": 'the request is not JSON: send an object such as {"command": "status"}'}
+        if not isinstance(document, dict):
+            return {"error": 'the request is no JSON object: send one such as {"command": "status"}'}
+        try:
+            return self._handler(document)
+        except WgMigrateError as error:
+            return {"error": str(error)}
+
+
+def ask(request: dict[str, Any], path: str = PATH) -> dict[str, Any]:
+    """Send a request to the running loop and return its answer.
+
+    Raises WgMigrateError where no loop is running, it does not answer, or it refuses.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(_TIMEOUT)
+        try:
+            connection.connect(path)
+            connection.send(json.dumps(request).encode())
+            answer = json.loads(connection.recv(LARGEST))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise WgMigrateError("the migration loop is not running: start it with playbooks/migrate.yml") from None
+        except PermissionError:
+            raise WgMigrateError(f"{path} is for root: run this with sudo") from None
+        except (OSError, ValueError) as error:
+            raise WgMigrateError(f"the migration loop gives no answer: {error}") from None
+    if "error" in answer:
+        raise WgMigrateError(str(answer["error"]))
+    return dict(answer)

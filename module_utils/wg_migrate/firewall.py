@@ -1,0 +1,78 @@
+"""The client's own nft tables, as text. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def outer_rules(mark: str) -> str:
+    """Return the table of namespace wgnet.
+
+    wireguard-go sends each packet by the device that the last one came in by ("sticky sockets": IP_PKTINFO), whatever
+    the routes say. A changed mark in a chain of type route makes the kernel ask the routes again, so a switch takes
+    hold of a busy download too.
+    """
+    return f"""
+	chain output {{
+		type route hook output priority mangle; policy accept;
+		oifname != "lo" meta mark set {mark}
+	}}
+"""
+
+
+def host_rules(
+    mark: str,
+    inner_device: str,
+    endpoints: list[tuple[str, int]],
+    management_sources: list[str],
+    management_ports: list[int],
+    dns_servers: list[str],
+) -> str:
+    """Return the table of the host in host scope: what may leave by anything but the tunnel, and DNS into the tunnel.
+
+    `endpoints` are the proxies' addresses and UDP ports, `management_sources` networks of either family.
+    """
+    proxies = ", ".join(f"{address} . {port}" for address, port in endpoints)
+    lines = [
+        f'oifname {{ "lo", "{inner_device}" }} accept',
+        *([f"meta mark {mark} ip daddr . udp dport {{ {proxies} }} accept"] if endpoints else []),
+        *_management(management_sources, management_ports),
+        "udp sport 68 udp dport 67 accept",
+        "udp sport 546 udp dport 547 accept",
+        "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept",
+        "counter drop",
+    ]
+    body = "\n\t\t".join(lines)
+    return f"""
+	chain output {{
+		type filter hook output priority filter; policy accept;
+		{body}
+	}}
+{_dns(inner_device, dns_servers)}"""
+
+
+def _management(sources: list[str], ports: list[int]) -> list[str]:
+    """Return the rules for answers to connections that the management opened; never for connections to it."""
+    listed = ", ".join(map(str, ports))
+    rules = []
+    parsed = [ipaddress.ip_network(source) for source in sources]
+    # Collapsed, because nft refuses a set whose intervals overlap.
+    ipv4 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv4Network)))
+    ipv6 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv6Network)))
+    for word, networks in (("ip", ipv4), ("ip6", ipv6)):
+        if networks and ports:
+            addresses = ", ".join(map(str, networks))
+            rules.append(f"ct direction reply {word} daddr {{ {addresses} }} tcp sport {{ {listed} }} accept")
+    return rules
+
+
+def _dns(inner_device: str, servers: list[str]) -> str:
+    """Return the chain that takes every question for DNS to our resolver, whichever the host has been told to ask."""
+    if not servers:
+        return ""
+    return f"""
+	chain names {{
+		type nat hook output priority -100; policy accept;
+		oifname "{inner_device}" meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {servers[0]}
+	}}
+"""

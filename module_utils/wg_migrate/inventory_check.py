@@ -1,0 +1,193 @@
+"""What can be wrong with an inventory; every reason says what to write instead. Pure."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .errors import WgMigrateError
+from .interval import read_interval
+from .inventory import (
+    DEFAULT_INNER,
+    DEFAULT_OVERLAY,
+    DEFAULT_PORT,
+    SCOPES,
+    Host,
+    Inventory,
+    exit_address,
+    exit_of,
+    network_of,
+)
+from .mtu import SMALLEST_UPLINK, refuse_small_uplink
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def inventory_errors(inventory: Inventory) -> list[str]:
+    """Return everything that is wrong with the inventory, at once."""
+    return [
+        *_group_errors(inventory),
+        *_address_errors(inventory),
+        *_choice_errors(inventory),
+        *_network_errors(inventory),
+    ]
+
+
+def _group_errors(inventory: Inventory) -> list[str]:
+    errors = []
+    examples = {"clients": "client", "proxies": "wgnet1", "exits": "exit"}
+    for group, example in examples.items():
+        if not getattr(inventory, group):
+            errors.append(f"The inventory has no {group}: put at least one host into group '{group}', e.g. {example}.")
+    names = [host.name for host in inventory.hosts]
+    errors += [
+        f"{name} is in more than one of the groups clients, proxies and exits: keep it in one; "
+        "a host that is two of them would see both ends of the traffic."
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    errors += [
+        f"{name!r} cannot be a host's name here: use letters, digits, '.', '_' and '-'."
+        for name in names
+        if not _NAME.fullmatch(name)
+    ]
+    for client in inventory.clients:
+        chosen = client.variables.get("network_exit")
+        known = ", ".join(host.name for host in inventory.exits)
+        if inventory.exits and chosen is not None and exit_of(client, inventory.exits) is None:
+            errors.append(f"{client.name}: network_exit is {chosen!r}, which is no exit: write one of {known}.")
+        elif len(inventory.exits) > 1 and chosen is None:
+            errors.append(
+                f"{client.name} has {len(inventory.exits)} exits ({known}) and a client ends at one: "
+                f"write network_exit: {inventory.exits[0].name} for it, or leave one exit in the inventory."
+            )
+    return errors
+
+
+def _address_errors(inventory: Inventory) -> list[str]:
+    errors = []
+    owners: dict[str, str] = {}
+    for host in inventory.hosts:
+        try:
+            ipaddress.IPv4Address(host.address)
+        except ValueError:
+            errors.append(
+                f"{host.name}: {host.address!r} is not an IPv4 address: write ansible_host (or network_address, where "
+                "the other hosts reach it elsewhere than Ansible does), for example 192.0.2.10."
+            )
+            continue
+        if owners.setdefault(host.address, host.name) != host.name:
+            errors.append(
+                f"{owners[host.address]} and {host.name} have one address, {host.address}: "
+                "give each host its own ansible_host or network_address."
+            )
+    return errors
+
+
+def _choice_errors(inventory: Inventory) -> list[str]:
+    checks: dict[str, Callable[[Any], object]] = {
+        "client_scope": _read_scope,
+        "migration_interval": read_interval,
+        "network_listen_port": _read_port,
+        "network_uplink_mtu": _read_uplink_mtu,
+    }
+    errors: dict[str, list[str]] = {}
+    for host in inventory.hosts:
+        for variable, read in checks.items():
+            if variable not in host.variables:
+                continue
+            try:
+                read(host.variables[variable])
+            except WgMigrateError as error:
+                errors.setdefault(f"{variable}: {error}", []).append(host.name)
+    return [f"{', '.join(hosts)}: {message}." for message, hosts in errors.items()]
+
+
+def _read_scope(value: object) -> None:
+    if value not in SCOPES:
+        raise WgMigrateError(
+            f"{value!r} is no client scope: write host (all traffic of the machine) or namespace "
+            "(only what runs in namespace comps)"
+        )
+
+
+def _read_port(value: object) -> None:
+    if not str(value).isdecimal() or not 1 <= int(str(value)) <= 65535:
+        raise WgMigrateError(f"{value!r} is no UDP port: write a number from 1 to 65535, for example {DEFAULT_PORT}")
+
+
+def _read_uplink_mtu(value: object) -> None:
+    if not str(value).isdecimal():
+        raise WgMigrateError(
+            f"{value!r} is no MTU: write 0 to read it from the uplink, or bytes ({SMALLEST_UPLINK}"
+            " or more), for example 1500"
+        )
+    if int(str(value)) != 0:
+        refuse_small_uplink(int(str(value)))
+
+
+def _network_errors(inventory: Inventory) -> list[str]:
+    networks: dict[str, ipaddress.IPv4Network] = {}
+    errors = []
+    for variable, example in (("network_overlay", DEFAULT_OVERLAY), ("network_inner", DEFAULT_INNER)):
+        try:
+            networks[variable] = network_of(inventory, variable)
+        except ValueError as error:
+            errors.append(f"{variable}: {error}: write one IPv4 network for all hosts, for example {example}.")
+    for variable, network in networks.items():
+        errors += _room_errors(inventory.clients, variable, network)
+        errors += _collision_errors(inventory.hosts, variable, network)
+    if len(networks) == 2 and networks["network_overlay"].overlaps(networks["network_inner"]):
+        errors.append(
+            f"network_overlay {networks['network_overlay']} and network_inner {networks['network_inner']} overlap: "
+            f"write two that do not, for example {DEFAULT_OVERLAY} and {DEFAULT_INNER}."
+        )
+    return errors
+
+
+def _collision_errors(hosts: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:
+    """Tell which hosts have their address, or the network of a device, in a network that is to be ours."""
+    errors = []
+    for host in hosts:
+        used = {f"network {uplink} of its {name}" for name, uplink in host.uplinks.items() if uplink.overlaps(network)}
+        with contextlib.suppress(ValueError):  # told by _address_errors
+            if ipaddress.IPv4Address(host.address) in network:
+                used.add(f"address {host.address}")
+        errors += [
+            f"{variable} {network} collides with {host.name}'s {what}: write a network that nothing else uses."
+            for what in sorted(used)
+        ]
+    return errors
+
+
+def _room_errors(clients: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:
+    """Tell what is wrong with a network's size and with the addresses that users chose in it."""
+    room = network.num_addresses - 3
+    if room < len(clients) or room < 1:
+        found = f"it has room for {max(room, 0)} clients and the inventory has {len(clients)}"
+        return [f"{variable} {network} is too small: {found}. Write a larger one, for example a /24."]
+    errors = []
+    owners: dict[str, str] = {}
+    reserved = {network[0], exit_address(network), network[-1]}
+    for host in clients:
+        chosen = host.variables.get(f"{variable}_address")
+        if not chosen:
+            continue
+        try:
+            address = ipaddress.IPv4Address(str(chosen))
+        except ValueError:
+            errors.append(f"{host.name}: {variable}_address {chosen!r} is not an IPv4 address.")
+            continue
+        if address not in network or address in reserved:
+            errors.append(
+                f"{host.name}: {variable}_address {address} must lie in {variable} {network}, from "
+                f"{network[2]} to {network[-2]}."
+            )
+        elif owners.setdefault(str(address), host.name) != host.name:
+            errors.append(
+                f"{owners[str(address)]} and {host.name} have one {variable}_address, {address}: "
+                "give each its own, or leave both out."
+            )
+    return errors

@@ -1,0 +1,128 @@
+"""The whole network from the inventory: who talks to whom, at which addresses. Pure; nothing is touched.
+
+Addresses that the user did not choose are derived from the host's name, so that adding or removing one host moves no
+other (two names that fall on one address are told apart in alphabetical order).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .inventory import Host, Inventory, exit_address, exit_of, network_of
+from .inventory_check import inventory_errors
+
+CLIENT_KEYS = "/etc/wg-migrate/keys"
+SERVER_KEYS = "/etc/wireguard"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What each host is to be told, by its name; what may be on the wire between them; and what is wrong.
+
+    `errors` are reasons to stop, each saying what to write instead.
+    """
+
+    hosts: dict[str, dict[str, Any]]
+    errors: list[str]
+    warnings: list[str]
+    wire: dict[str, list[str]] = field(default_factory=dict)
+
+
+def plan_network(inventory: Inventory) -> Network:
+    """Plan the network, or say everything that is wrong with the inventory at once."""
+    errors = inventory_errors(inventory)
+    if errors:
+        return Network({}, errors, [])
+    overlay = assign_addresses(network_of(inventory, "network_overlay"), inventory.clients, "network_overlay_address")
+    inner = assign_addresses(network_of(inventory, "network_inner"), inventory.clients, "network_inner_address")
+    hosts: dict[str, dict[str, Any]] = {}
+    for client in inventory.clients:
+        hosts[client.name] = _client(client, inventory, overlay[client.name], inner[client.name])
+    for proxy in inventory.proxies:
+        hosts[proxy.name] = _proxy(inventory, overlay)
+    for exit_host in inventory.exits:
+        hosts[exit_host.name] = _exit(exit_host, inventory, inner)
+    wire = {
+        "clients": [client.address for client in inventory.clients],
+        "endpoints": [f"{proxy.address}:{proxy.port}" for proxy in inventory.proxies],
+    }
+    return Network(hosts, [], _warnings(inventory), wire)
+
+
+def assign_addresses(network: ipaddress.IPv4Network, clients: list[Host], variable: str) -> dict[str, str]:
+    """Give every client an address of the network: its own choice (`variable`), else one derived from its name.
+
+    The network's first address is the exit's, its last the broadcast address. The network is large enough (checked).
+    """
+    taken = {host.name: str(host.variables[variable]) for host in clients if host.variables.get(variable)}
+    used = set(taken.values())
+    room = network.num_addresses - 3
+    for host in sorted(clients, key=lambda each: each.name):
+        if host.name in taken:
+            continue
+        start = int.from_bytes(hashlib.sha256(host.name.encode()).digest()[:8], "big")
+        candidates = (str(network[2 + (start + step) % room]) for step in range(room))
+        taken[host.name] = next(address for address in candidates if address not in used)
+        used.add(taken[host.name])
+    return taken
+
+
+def _warnings(inventory: Inventory) -> list[str]:
+    if len(inventory.proxies) > 1:
+        return []
+    alone = inventory.proxies[0].name
+    return [f"{alone} is the only proxy: its network sees all traffic. Add a second host to group 'proxies'."]
+
+
+def _server_keys(device: str) -> dict[str, Any]:
+    """Return the keys born on a proxy or an exit: one pair for its device; preshared keys come from the clients."""
+    return {"key_directory": SERVER_KEYS, "key_pairs": [device], "preshared_keys": []}
+
+
+def _client(client: Host, inventory: Inventory, overlay: str, inner: str) -> dict[str, Any]:
+    exit_host = exit_of(client, inventory.exits)
+    assert exit_host is not None  # _group_errors found none
+    peers = [*(proxy.name for proxy in inventory.proxies), exit_host.name]
+    return {
+        "key_directory": CLIENT_KEYS,
+        "key_pairs": peers,
+        "preshared_keys": peers,
+        "overlay_address": overlay,
+        "inner_address": inner,
+        "exit": {
+            "name": exit_host.name,
+            "address": exit_host.address,
+            "port": exit_host.port,
+            "inner_address": str(exit_address(network_of(inventory, "network_inner"))),
+        },
+        "paths": [
+            {"name": f"wgnet{number}", "proxy": proxy.name, "address": proxy.address, "port": proxy.port}
+            for number, proxy in enumerate(inventory.proxies, start=1)
+        ],
+    }
+
+
+def _proxy(inventory: Inventory, overlay: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        **_server_keys("wgnet"),
+        "clients": [{"name": client.name, "overlay_address": overlay[client.name]} for client in inventory.clients],
+        "exits": [{"name": host.name, "address": host.address, "port": host.port} for host in inventory.exits],
+    }
+
+
+def _exit(exit_host: Host, inventory: Inventory, inner: Mapping[str, str]) -> dict[str, Any]:
+    network = network_of(inventory, "network_inner")
+    return {
+        **_server_keys("wg0"),
+        "address": f"{exit_address(network)}/{network.prefixlen}",
+        "clients": [
+            {"name": client.name, "inner_address": inner[client.name]}
+            for client in inventory.clients
+            if exit_of(client, inventory.exits) is exit_host
+        ],
+        "proxies": [{"name": proxy.name, "address": proxy.address} for proxy in inventory.proxies],
+    }

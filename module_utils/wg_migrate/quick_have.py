@@ -1,0 +1,140 @@
+"""What a host has of a wg-quick interface: files, unit, running device, table, kernel settings. Reads only.
+
+A host without wg, nft or systemd, or without root's rights, simply has nothing: check mode works on a bare host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import nft
+from .quick_conf import Network, Paths, canonical_address, canonical_network
+from .system import System
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What WireGuard runs with for one peer."""
+
+    preshared_key: str = field(default="", repr=False)
+    allowed_ips: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Device:
+    """A running WireGuard device: `peers` by public key; `routes` are the networks of every route through it."""
+
+    private_key: str = field(repr=False)
+    listen_port: int
+    mtu: int
+    addresses: frozenset[str]
+    peers: Mapping[str, Configured]
+    routes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Have:
+    """Everything that a plan looks at. None is a file, table, setting or device that is not there."""
+
+    conf: str | None = field(default=None, repr=False)
+    conf_mode: int | None = None
+    enabled: bool = False
+    active: bool = False
+    failed: bool = False
+    link: bool = False
+    device: Device | None = None
+    table: str | None = None
+    nft_file: str | None = None
+    sysctl_file: str | None = None
+    sysctls: Mapping[str, str | None] = field(default_factory=dict)
+    remembered: Mapping[str, str] | None = None
+    networks: tuple[tuple[str, Network], ...] = ()
+    """Networks of the host's other interfaces, with the interface's name."""
+
+
+def read(system: System, name: str, sysctls: Iterable[str]) -> Have:
+    """Return what the host has of interface `name`, and the values of the kernel settings in question."""
+    paths = Paths(name)
+    state = system.read(paths.state)
+    remembered = json.loads(state)["sysctls"] if state is not None else None
+    unit = _read_unit(system, paths.unit)
+    links = _json(system, ["ip", "-json", "address", "show"])
+    link = next((link for link in links if link["ifname"] == name), None)
+    return Have(
+        conf=system.read(paths.conf),
+        conf_mode=system.mode(paths.conf),
+        enabled=unit.get("UnitFileState") == "enabled",
+        active=unit.get("ActiveState") == "active",
+        failed=unit.get("ActiveState") == "failed",
+        link=link is not None,
+        device=_read_device(system, name, link) if link else None,
+        table=nft.loaded_fingerprint(system, paths.table),
+        nft_file=system.read(paths.nft),
+        sysctl_file=system.read(paths.sysctl),
+        sysctls={key: read_sysctl(system, key) for key in {*sysctls, *(remembered or {})}},
+        remembered=remembered,
+        networks=tuple(_networks(links, name)),
+    )
+
+
+def read_sysctl(system: System, key: str) -> str | None:
+    """Return a kernel setting, or None where this kernel has none of that name (sysctl(8): dots stand for slashes)."""
+    text = system.read(f"/proc/sys/{key.replace('.', '/')}")
+    return None if text is None else " ".join(text.split())
+
+
+def _read_unit(system: System, unit: str) -> dict[str, str]:
+    shown = system.attempt(["systemctl", "show", unit, "--property=ActiveState,UnitFileState"]).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def _json(system: System, argv: list[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(system.attempt(argv).stdout or "[]")
+    return found
+
+
+def _networks(links: Iterable[Mapping[str, Any]], name: str) -> Iterable[tuple[str, Network]]:
+    for link in links:
+        for address in link.get("addr_info", []):
+            if link["ifname"] != name and address.get("scope") != "link" and "local" in address:
+                yield link["ifname"], ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
+
+
+def _read_device(system: System, name: str, link: Mapping[str, Any]) -> Device | None:
+    """Return the running device, or None where no WireGuard answers behind the link of that name."""
+    dump = system.attempt(["wg", "show", name, "dump"])
+    if dump.status != 0:
+        return None
+    # The order of the fields: wg(8), "show".
+    own, *peers = (line.split("\t") for line in dump.stdout.splitlines())
+    routes = [
+        route["dst"]
+        for family in ("-4", "-6")
+        for route in _json(system, ["ip", "-json", family, "route", "show", "dev", name])
+        if route["dst"] != "default"
+    ]
+    return Device(
+        private_key=own[0],
+        listen_port=int(own[2]),
+        mtu=link["mtu"],
+        addresses=frozenset(
+            canonical_address(f"{address['local']}/{address['prefixlen']}")
+            for address in link.get("addr_info", [])
+            # The kernel gives itself fe80::… on some devices.
+            if address.get("scope") != "link"
+        ),
+        peers={peer[0]: Configured(_or_empty(peer[1]), frozenset(_split(peer[3]))) for peer in peers},
+        routes=frozenset(canonical_network(route) for route in routes),
+    )
+
+
+def _or_empty(text: str) -> str:
+    return "" if text == "(none)" else text
+
+
+def _split(text: str) -> list[str]:
+    return [canonical_network(network) for network in _or_empty(text).split(",") if network]

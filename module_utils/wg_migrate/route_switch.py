@@ -1,0 +1,57 @@
+"""One switch is one netlink message: the default route of namespace wgnet, replaced at once.
+
+Nothing here runs a process. Formats: linux/netlink.h, linux/rtnetlink.h, rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from .tunnel_want import ROUTE_PROTOCOL
+
+_RTM_NEWROUTE = 24
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
+_NLMSG_ERROR = 2
+_RT_TABLE_MAIN, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 253, 1
+_RTA_OIF, _RTA_PREFSRC = 4, 7
+_HEADER = struct.Struct("=IHHII")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_ANSWER = struct.Struct("=IHHIIi")
+
+
+def encode(device_index: int, source: str) -> bytes:
+    """Return the message that makes the device with this index the default for IPv4, with this source address."""
+    route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, int(ROUTE_PROTOCOL), _RT_SCOPE_LINK, _RTN_UNICAST, 0)
+    attributes = _attribute(_RTA_OIF, struct.pack("=i", device_index))
+    attributes += _attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    flags = _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_REPLACE | _NLM_F_CREATE
+    length = _HEADER.size + len(route) + len(attributes)
+    return _HEADER.pack(length, _RTM_NEWROUTE, flags, 1, 0) + route + attributes
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    """Return a routing attribute; both of ours are 4 bytes long and so need no padding."""
+    return struct.pack("=HH", 4 + len(value), kind) + value
+
+
+class RouteSwitch:
+    """A netlink socket of the namespace in which it was made, and the answer to each message read before the next."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        # The kernel answers within the call that sends; a second of silence means that it never will.
+        self._socket.settimeout(1.0)
+        self._answer = bytearray(256)
+
+    def send(self, message: bytes | bytearray) -> None:
+        """Make the switch. Raises OSError with the kernel's reason, ENODEV where the device is gone."""
+        self._socket.send(message)
+        received = self._socket.recv_into(self._answer)
+        if received < _ANSWER.size:
+            raise OSError("the kernel's answer to a route message is too short")
+        _length, kind, _flags, _sequence, _port, error = _ANSWER.unpack_from(self._answer)
+        if kind == _NLMSG_ERROR and error != 0:
+            raise OSError(-error, os.strerror(-error))

@@ -1,0 +1,86 @@
+"""Put the double tunnel up as the configuration says, or take it down: gather, plan, apply, one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .config import INNER_DEVICE, Config
+from .errors import WgMigrateError
+from .system import System
+from .tunnel_apply import apply
+from .tunnel_have import gather, have_secrets, read_keys, strict_uplink
+from .tunnel_plan import Action, plan
+from .tunnel_want import HOST, Keys, State, known_paths, want
+
+LOCK = "/run/wg-migrate.lock"
+NOT_MADE = "(not made yet)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """The resources before and as wanted, and the actions that lead from the one to the other."""
+
+    before: State
+    after: State
+    actions: list[Action]
+
+
+def examine(system: System, config: Config | None, ahead: bool = False) -> Change:
+    """Return what is to be done for the tunnel to be as `config` says; None: for it to be gone.
+
+    `ahead` (check mode) takes keys that are not made yet for granted. Otherwise raises WgMigrateError where a key is
+    missing or the exit's public key is not known.
+    """
+    have = gather(system)
+    if config is None:
+        return Change(have, {}, plan(have, {}))
+    if ahead:
+        config = _with_all_keys(config)
+    _refuse_unknown(config)
+    peers = [*(path.proxy for path in known_paths(config)), config.exit.name]
+    if ahead and not all(have_secrets(system, config.key_directory, peer) for peer in peers):
+        keys = dict.fromkeys(peers, Keys(NOT_MADE, NOT_MADE))
+    else:
+        keys = read_keys(system, config.key_directory, peers)
+    wanted = want(config, keys, config.scope == "host" and strict_uplink(system))
+    return Change(have, wanted, plan(have, wanted))
+
+
+def refuse_foreign_device(system: System) -> None:
+    """Raise WgMigrateError where a host on which nothing of ours was ever deployed has a wg0 of its own."""
+    if gather(system).get(("device", INNER_DEVICE), "").startswith(f"{HOST} "):
+        raise WgMigrateError(
+            f"this host has a WireGuard device {INNER_DEVICE} already, which is not wg-migrate's: stop it "
+            f"('systemctl disable --now wg-quick@{INNER_DEVICE}') or give it another name, and run again"
+        )
+
+
+def _with_all_keys(config: Config) -> Config:
+    """Return the configuration as it will be once every peer has its keys."""
+    paths = [dataclasses.replace(path, public_key=path.public_key or NOT_MADE) for path in config.paths]
+    exit_host = dataclasses.replace(config.exit, public_key=config.exit.public_key or NOT_MADE)
+    return dataclasses.replace(config, paths=paths, exit=exit_host)
+
+
+def _refuse_unknown(config: Config) -> None:
+    if not config.exit.public_key:
+        raise WgMigrateError(f"the public key of {config.exit.name} is not known here: run site.yml without --limit")
+    if not known_paths(config):
+        raise WgMigrateError("no proxy's public key is known here: run site.yml without --limit")
+
+
+def up(system: System, config: Config) -> Change:
+    """Make the tunnel as the configuration says; what is so already stays untouched. Errors as `examine`."""
+    with system.lock(LOCK):
+        change = examine(system, config)
+        apply(system, change.actions, config)
+    return change
+
+
+def down(system: System) -> Change:
+    """Remove everything of the tunnel from the running system; files and units stay."""
+    with system.lock(LOCK):
+        change = examine(system, None)
+        apply(system, change.actions, None)
+    return change

@@ -1,0 +1,249 @@
+"""What there is of the double tunnel on this client now, as the same resources that `tunnel_want` wants. Reads only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from . import nft
+from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_NAMESPACE
+from .errors import WgMigrateError
+from .nft import inside
+from .system import System
+from .tunnel_want import (
+    ANY_PATH,
+    FIRST_RULE,
+    HOST,
+    LOOSE,
+    NFT_TABLE,
+    RESOLV_CONF,
+    TABLE,
+    Keys,
+    Link,
+    State,
+    Tunnel,
+)
+
+SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
+"""Values of the host's own sysctls before we changed them."""
+LAST_RULE = FIRST_RULE + 199
+_OUTER_DEVICE = re.compile(r"wgnet[0-9]+")
+
+
+def gather(system: System) -> State:
+    """Return every resource of ours on this host, in the order of making."""
+    names = json.loads(system.run(["ip", "-json", "netns", "list"]) or "[]")
+    namespaces = [name for name in (OUTER_NAMESPACE, APPLICATION_NAMESPACE) if name in {n["name"] for n in names}]
+    state: State = {}
+    for name in namespaces:
+        state[("namespace", name)] = True
+    state.update(_sysctls(system, namespaces))
+    state.update(_tables(system, namespaces))
+    devices = {name: _devices(system, name) for name in [*namespaces, HOST]}
+    state.update(_device_resources(system, devices))
+    state.update(_routes(system, namespaces))
+    state.update(_rules(system))
+    resolv_conf = system.read(RESOLV_CONF)
+    if resolv_conf is not None:
+        state[("file", RESOLV_CONF)] = resolv_conf
+    return state
+
+
+def strict_uplink(system: System) -> bool:
+    """Tell whether the host checks reverse routes strictly, or did before we changed that.
+
+    The kernel takes the larger of `all` and the device's own value (Documentation/networking/ip-sysctl.rst); a device
+    that is strict by itself is made loose by 2 in `all`.
+    """
+    if system.read(SAVED_SYSCTLS) is not None:
+        return True
+    values = system.run(["sysctl", "-n", "-a", "-r", r"^net\.ipv4\.conf\.[^.]+\.rp_filter$"]).split()
+    everywhere = system.run(["sysctl", "-n", "net.ipv4.conf.all.rp_filter"]).strip()
+    return everywhere != "2" and "1" in values
+
+
+def read_keys(system: System, directory: str, peers: list[str]) -> dict[str, Keys]:
+    """Return our end of each tunnel, by the peer's name.
+
+    Raises WgMigrateError naming the key file that is missing or no key.
+    """
+    keys = {}
+    for peer in peers:
+        private, preshared = read_secrets(system, directory, peer)
+        public = system.run(["wg", "pubkey"], stdin=private).strip()
+        keys[peer] = Keys(public, digest(preshared))
+    return keys
+
+
+def read_secrets(system: System, directory: str, peer: str) -> tuple[str, str]:
+    """Return the private and the preshared key towards a peer. Raises WgMigrateError where a file is missing."""
+    secrets = []
+    for ending in ("key", "psk"):
+        path = f"{directory}/{peer}.{ending}"
+        text = system.read(path)
+        if not text or not text.strip():
+            raise WgMigrateError(f"{path} is missing or empty: deploy this client again, which makes its keys")
+        secrets.append(text.strip())
+    return secrets[0], secrets[1]
+
+
+def have_secrets(system: System, directory: str, peer: str) -> bool:
+    """Tell whether both key files towards a peer are there."""
+    return all(system.exists(f"{directory}/{peer}.{ending}") for ending in ("key", "psk"))
+
+
+def digest(secret: str) -> str:
+    """Return what may be shown of a secret of 256 random bits: enough to see whether two are the same."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+
+
+def _in(namespace: str) -> list[str]:
+    """Return the words that run a command in a namespace, the host's included."""
+    return inside(None if namespace == HOST else namespace)
+
+
+def _ip(namespace: str, *words: str) -> list[str]:
+    return ["ip", *([] if namespace == HOST else ["-n", namespace]), *words]
+
+
+def _devices(system: System, namespace: str) -> dict[str, Any]:
+    """Return our devices (and lo) of a namespace with their addresses, as `ip` tells them."""
+    found = json.loads(system.run(_ip(namespace, "-json", "-details", "address", "show")) or "[]")
+    wanted = {}
+    for device in found:
+        name = device.get("ifname", "")
+        ours = name == INNER_DEVICE or _OUTER_DEVICE.fullmatch(name)
+        tunnel = device.get("linkinfo", {}).get("info_kind") in ("wireguard", "tun")
+        if (ours and tunnel) or (name == "lo" and namespace != HOST):
+            wanted[name] = device
+    return wanted
+
+
+def _device_resources(system: System, devices: dict[str, dict[str, Any]]) -> State:
+    state: State = {}
+    tunnels = _tunnels(system, [namespace for namespace, found in devices.items() if set(found) - {"lo"}])
+    for namespace, found in devices.items():
+        for name, device in sorted(found.items(), key=lambda item: (item[0] == INNER_DEVICE, item[0])):
+            if name != "lo":
+                kind = "userspace" if device["linkinfo"]["info_kind"] == "tun" else "kernel"
+                # Without its namespace of birth a tunnel has lost the socket that its packets must leave by.
+                orphan = name == INNER_DEVICE and OUTER_NAMESPACE not in devices
+                state[("device", name)] = f"{namespace} {'orphan' if orphan else kind}"
+            if name in tunnels:
+                state[("wireguard", name)] = tunnels[name]
+            if "UP" in device["flags"]:
+                state[("link", namespace, name)] = _link(device)
+    return state
+
+
+def _link(device: dict[str, Any]) -> Link:
+    """Return a device's MTU and the addresses that somebody gave it (those of loopback and of the link come alone)."""
+    addresses = tuple(
+        sorted(
+            f"{address['local']}/{address['prefixlen']}"
+            for address in device.get("addr_info", [])
+            if address.get("scope") == "global"
+        )
+    )
+    return Link(None if device["ifname"] == "lo" else device["mtu"], addresses)
+
+
+def _tunnels(system: System, namespaces: list[str]) -> dict[str, Tunnel]:
+    tunnels: dict[str, Tunnel] = {}
+    for namespace in namespaces:
+        # One dump names its kernel devices of this namespace, and wireguard-go's of all (their sockets are files).
+        dump = system.attempt([*_in(namespace), "wg", "show", "all", "dump"]).stdout
+        tunnels.update(parse_dump(dump))
+    return tunnels
+
+
+def parse_dump(dump: str) -> dict[str, Tunnel]:
+    """Return the devices with one peer in the output of `wg show all dump` (wg(8): tab-separated, a line a peer)."""
+    devices: dict[str, list[str]] = {}
+    tunnels = {}
+    for line in dump.splitlines():
+        name, *fields = line.split("\t")
+        if len(fields) == 4:
+            devices[name] = fields
+        elif len(fields) == 8 and name in devices:
+            public, mark = devices[name][1], devices[name][3]
+            peer, preshared, endpoint, _allowed, _handshake, _rx, _tx, keepalive = fields
+            seconds = 0 if keepalive == "off" else int(keepalive)
+            tunnels[name] = Tunnel(public, mark, peer, endpoint, digest(preshared), seconds)
+    return tunnels
+
+
+def _routes(system: System, namespaces: list[str]) -> State:
+    state: State = {}
+    for namespace, table, families in (
+        (OUTER_NAMESPACE, "main", ("-4",)),
+        (APPLICATION_NAMESPACE, "main", ("-4",)),
+        (HOST, TABLE, ("-4", "-6")),
+    ):
+        if namespace != HOST and namespace not in namespaces:
+            continue
+        for family in families:
+            # A table that was never written to does not exist, and asking for it fails.
+            answer = system.attempt(_ip(namespace, "-json", family, "route", "show", "table", table))
+            for route in json.loads(answer.stdout or "[]") if answer.status == 0 else []:
+                if route.get("dst") == "default":
+                    key = ("route", namespace, family, table, str(route.get("metric", 0)))
+                    state[key] = _route_value(namespace, route)
+    return state
+
+
+def _route_value(namespace: str, route: dict[str, Any]) -> str:
+    if route.get("type") == "unreachable":
+        return "unreachable"
+    device = route.get("dev", "nothing")
+    switching = namespace == OUTER_NAMESPACE and _OUTER_DEVICE.fullmatch(device)
+    return ANY_PATH if switching else f"dev {device}"
+
+
+def _rules(system: System) -> State:
+    state: State = {}
+    for family in ("-4", "-6"):
+        for rule in json.loads(system.run(["ip", "-json", family, "rule", "show"]) or "[]"):
+            if FIRST_RULE <= rule["priority"] <= LAST_RULE:
+                state[("rule", family, str(rule["priority"]))] = _rule_words(rule)
+    return state
+
+
+def _rule_words(rule: dict[str, Any]) -> str:
+    """Return a rule as `ip rule` takes it, from its JSON."""
+    words = []
+    if "dst" in rule:
+        words += ["to", rule["dst"] + (f"/{rule['dstlen']}" if "dstlen" in rule else "")]
+    if "fwmark" in rule:
+        words += ["fwmark", rule["fwmark"]]
+    if "ipproto" in rule:
+        words += ["ipproto", rule["ipproto"]]
+    if "sport" in rule:
+        words += ["sport", str(rule["sport"])]
+    return " ".join([*words, "lookup", rule["table"]])
+
+
+def _tables(system: System, namespaces: list[str]) -> State:
+    places = [(OUTER_NAMESPACE, OUTER_NAMESPACE)] if OUTER_NAMESPACE in namespaces else []
+    state: State = {}
+    for key, namespace in [*places, (HOST, None)]:
+        loaded = nft.loaded_fingerprint(system, NFT_TABLE, namespace)
+        if loaded is not None:
+            state[("nft", key, NFT_TABLE)] = loaded
+    return state
+
+
+def _sysctls(system: System, namespaces: list[str]) -> State:
+    state: State = {}
+    if OUTER_NAMESPACE in namespaces:
+        pattern = r"^net\.ipv4\.conf\.[^.]+\.rp_filter$"
+        listed = system.run([*_in(OUTER_NAMESPACE), "sysctl", "-a", "-r", pattern])
+        for line in listed.splitlines():
+            name, _, value = line.partition(" = ")
+            state[("sysctl", OUTER_NAMESPACE, name)] = value
+    if system.read(SAVED_SYSCTLS) is not None:
+        value = system.run(["sysctl", "-n", "net.ipv4.conf.all.rp_filter"]).strip()
+        state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE if value == "2" else value
+    return state

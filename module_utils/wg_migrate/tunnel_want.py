@@ -1,0 +1,202 @@
+"""What a client's double tunnel consists of: the configuration turned into resources. Pure.
+
+A resource is a key, a tuple of its kind and names, with a value; the dict's order is the order in which they are made,
+and its reverse the order in which they are removed. The kinds:
+
+    ("namespace", NAME)                          True
+    ("device", DEVICE)                           "NAMESPACE IMPLEMENTATION"
+    ("wireguard", DEVICE)                        Tunnel
+    ("link", NAMESPACE, DEVICE)                  Link
+    ("route", NAMESPACE, FAMILY, TABLE, METRIC)  "dev DEVICE" or "unreachable"; ANY_PATH for the route that switches
+    ("rule", FAMILY, PRIORITY)                   the rule's words, as `ip rule` takes them
+    ("nft", NAMESPACE, TABLE)                    the table's fingerprint
+    ("sysctl", NAMESPACE, NAME)                  the value
+    ("file", PATH)                               the text
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from . import firewall, nft
+from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_NAMESPACE, Config, Path
+
+Key = tuple[str, ...]
+State = dict[Key, Any]
+"""In the order of making."""
+
+HOST = "host"
+"""The name that resources have for the host's own namespace."""
+MARK = "0x5747"
+"""Mark of wgnetN's own packets, which alone may use the uplink (also the routing table's number in host scope)."""
+TABLE = str(int(MARK, 16))
+FALLBACK_METRIC = "4278198272"
+"""The largest metric that leaves room: `unreachable` is used only where no other default route stands."""
+ROUTE_PROTOCOL = "87"
+"""The `proto` of our routes, one that no routing daemon uses (/etc/iproute2/rt_protos), so that we know them again."""
+FIRST_RULE = 5740
+NFT_TABLE = "wg_migrate"
+ANY_PATH = "a path"
+LOOSE = "loose"
+RESOLV_CONF = f"/etc/netns/{APPLICATION_NAMESPACE}/resolv.conf"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Our end of one tunnel: the public key, and digests that tell whether the secrets are the wanted ones."""
+
+    public: str
+    preshared_digest: str
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A WireGuard device with its one peer. No secret is in it: the preshared key is there as a digest."""
+
+    public_key: str
+    mark: str
+    peer: str
+    endpoint: str
+    preshared_digest: str
+    keepalive: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """A device's MTU in bytes (None: whatever it is), and its addresses in CIDR form; it is up."""
+
+    mtu: int | None
+    addresses: tuple[str, ...]
+
+
+def known_paths(config: Config) -> list[Path]:
+    """Return the paths whose proxy's key is known; another cannot be built yet."""
+    return [path for path in config.paths if path.public_key]
+
+
+def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
+    """Return the resources of a client.
+
+    `keys` are by peer name; `strict_uplink` tells whether the host drops packets whose reverse route is another device
+    (rp_filter=1), or did before we changed that.
+    """
+    state: State = {}
+    namespaces = [OUTER_NAMESPACE] + ([APPLICATION_NAMESPACE] if config.scope == "namespace" else [])
+    for name in namespaces:
+        state[("namespace", name)] = True
+        state[("link", name, "lo")] = Link(None, (f"{config.overlay_address}/32",) if name == OUTER_NAMESPACE else ())
+    # Answers come back on whichever path the exit heard last; a strict check of the reverse route would drop them.
+    state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.all.rp_filter")] = "0"
+    state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.default.rp_filter")] = "0"
+    state[("route", OUTER_NAMESPACE, "-4", "main", FALLBACK_METRIC)] = "unreachable"
+    state[("nft", OUTER_NAMESPACE, NFT_TABLE)] = nft.fingerprint(firewall.outer_rules(MARK))
+    if config.scope == "host":
+        state.update(_host_guard(config, strict_uplink))
+    for path in known_paths(config):
+        state.update(_outer(config, path, keys[path.proxy]))
+    state[("route", OUTER_NAMESPACE, "-4", "main", "0")] = ANY_PATH
+    state.update(_inner(config, keys[config.exit.name]))
+    if config.scope == "host":
+        state.update(_host_rules(config))
+    elif config.dns_servers:
+        state[("file", RESOLV_CONF)] = "".join(f"nameserver {server}\n" for server in config.dns_servers)
+    return state
+
+
+def _host_guard(config: Config, strict_uplink: bool) -> State:
+    """Return what stands in host scope before any tunnel is up: the firewall, and routes that end nowhere."""
+    state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(host_firewall(config))}
+    if strict_uplink:
+        state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
+    for family in ("-4", "-6"):
+        state[("route", HOST, family, TABLE, FALLBACK_METRIC)] = "unreachable"
+    return state
+
+
+def host_firewall(config: Config) -> str:
+    """Return the body of the host's nft table in host scope."""
+    return firewall.host_rules(
+        mark=MARK,
+        inner_device=INNER_DEVICE,
+        endpoints=[(path.address, path.port) for path in known_paths(config)],
+        management_sources=config.management_sources,
+        management_ports=config.management_ports,
+        dns_servers=config.dns_servers,
+    )
+
+
+def _outer(config: Config, path: Path, keys: Keys) -> State:
+    assert path.public_key is not None  # known_paths
+    kind = _implementation(config)
+    return {
+        ("device", path.name): f"{OUTER_NAMESPACE} {kind}",
+        ("sysctl", OUTER_NAMESPACE, f"net.ipv4.conf.{path.name}.rp_filter"): "0",
+        ("wireguard", path.name): Tunnel(
+            keys.public,
+            MARK,
+            path.public_key,
+            f"{path.address}:{path.port}",
+            keys.preshared_digest,
+            config.keepalive,
+        ),
+        ("link", OUTER_NAMESPACE, path.name): Link(config.outer_mtu, ()),
+    }
+
+
+def _inner(config: Config, keys: Keys) -> State:
+    assert config.exit.public_key is not None  # tunnel.up refuses to go on without
+    namespace = config.inner_namespace or HOST
+    table = TABLE if config.scope == "host" else "main"
+    return {
+        ("device", INNER_DEVICE): f"{namespace} {_implementation(config)}",
+        # wg0 needs no keepalive: each path has its own, and the loop sends a packet after each switch.
+        ("wireguard", INNER_DEVICE): Tunnel(
+            keys.public,
+            "off",
+            config.exit.public_key,
+            f"{config.exit.address}:{config.exit.port}",
+            keys.preshared_digest,
+            0,
+        ),
+        ("link", namespace, INNER_DEVICE): Link(config.inner_mtu, (f"{config.inner_address}/32",)),
+        ("route", namespace, "-4", table, "0"): f"dev {INNER_DEVICE}",
+    }
+
+
+def _host_rules(config: Config) -> State:
+    """Return the rules that send everything into wg0, but wgnetN's own packets and answers to the management."""
+    rules = [
+        (
+            "-6" if ipaddress.ip_network(source).version == 6 else "-4",
+            f"to {_without_full_length(source)} ipproto tcp sport {port} lookup main",
+        )
+        for source in config.management_sources
+        for port in config.management_ports
+    ]
+    rules.append(("-4", f"fwmark {MARK} lookup main"))
+    # Table main is not asked for anything else: no route that a DHCP server pushes can draw traffic out of the tunnel.
+    rules += [("-4", f"lookup {TABLE}"), ("-6", f"lookup {TABLE}")]
+    return {("rule", family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)}
+
+
+def _without_full_length(network: str) -> str:
+    """Return a network as `ip rule` prints it: a single address without its prefix length."""
+    parsed = ipaddress.ip_network(network)
+    return str(parsed.network_address) if parsed.prefixlen == parsed.max_prefixlen else str(parsed)
+
+
+def _implementation(config: Config) -> str:
+    return "userspace" if config.userspace else "kernel"
+
+
+def readable(state: State) -> dict[str, Any]:
+    """Return a state as plain data, for results and diffs."""
+    return {" ".join(key): _plain(value) for key, value in state.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Tunnel, Link)):
+        return {name: list(item) if isinstance(item, tuple) else item for name, item in vars(value).items()}
+    return value

@@ -1,0 +1,35 @@
+"""systemd units: which commands bring one to the wanted state."""
+
+from __future__ import annotations
+
+from .system import System
+
+
+def plan_enabled(system: System, unit: str) -> list[list[str]]:
+    """Return the commands after which the unit runs now and at every boot."""
+    commands = []
+    if not _is(system, "enabled", unit):
+        commands.append(["systemctl", "enable", "--quiet", unit])
+    if not _is(system, "active", unit):
+        commands.append(["systemctl", "start", unit])
+    return commands
+
+
+def plan_disabled(system: System, unit: str) -> list[list[str]]:
+    """Return the commands after which the unit neither runs nor will at a boot."""
+    commands = []
+    if _is(system, "active", unit) or _is(system, "failed", unit):
+        commands.append(["systemctl", "stop", unit])
+    if _is(system, "enabled", unit):
+        commands.append(["systemctl", "disable", "--quiet", unit])
+    return commands
+
+
+def apply(system: System, commands: list[list[str]]) -> None:
+    """Run the commands of a plan."""
+    for command in commands:
+        system.run(command)
+
+
+def _is(system: System, state: str, unit: str) -> bool:
+    return system.attempt(["systemctl", "--quiet", f"is-{state}", unit]).status == 0

@@ -1,0 +1,112 @@
+"""The five machines of the lab, deployed once, and words to work with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT, PROXIES, EXIT, WEB = "client", ("wgnet1", "wgnet2"), "exit", "web"
+WEB_ADDRESS = "198.18.51.80"
+
+
+class Lab:
+    """The lab's machines and playbooks, as a user has them."""
+
+    def run(self, host: str, command: str, check: bool = True, timeout: float = 120) -> str:
+        """Run a shell command as root on a machine and return what it prints."""
+        argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        assert not check or done.returncode == 0, f"{host}: {command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def running(self, host: str, command: str) -> Iterator[subprocess.Popen[str]]:
+        """Keep a shell command running on a machine, as root, while the block runs."""
+        argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    def playbook(self, name: str, *arguments: str, inventory: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a playbook and return how it ended."""
+        chosen = ["-i", str(inventory)] if inventory else []
+        argv = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), name, *chosen, *arguments]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
+        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+    def play(self, name: str, *arguments: str) -> str:
+        """Run a playbook that must succeed and return what it prints."""
+        done = self.playbook(name, *arguments)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        """Return what the client says of its tunnel."""
+        found: dict[str, Any] = json.loads(self.run(CLIENT, "wg-migrate status --json"))
+        return found
+
+    def bridge(self) -> str:
+        """Return the device of the controller through which all packets between the machines go."""
+        told = subprocess.run([str(ROOT / "scripts" / "lab"), "status", "--json"], capture_output=True, check=True)
+        return str(json.loads(told.stdout)["bridge"])
+
+    def wait_until_live(self) -> None:
+        """Wait until every path has a session; a rebooted client shakes hands within a second or two."""
+        deadline = time.monotonic() + 60
+        while not all(path["live"] for path in self.status()["paths"].values()):
+            assert time.monotonic() < deadline, self.status()
+            time.sleep(0.3)
+
+
+class Capture:
+    """tcpdump on the bridge, outside the machines: only what its filter lets through is counted."""
+
+    def __init__(self, device: str, expression: str) -> None:
+        argv = ["tcpdump", "-i", device, "-n", "-l", "--immediate-mode", "-s", "96", expression]
+        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        while "listening on" not in (line := self._process.stderr.readline()):
+            assert line, "tcpdump ended before it listened"
+
+    def stop(self) -> list[str]:
+        """End the capture and return a line for each packet that it saw. A packet missed by tcpdump is an error."""
+        time.sleep(0.5)  # what the kernel has seen is in tcpdump's buffer; it prints it as it comes
+        self._process.send_signal(signal.SIGINT)
+        packets, summary = self._process.communicate(timeout=30)
+        assert "\n0 packets dropped by kernel" in summary, summary
+        return packets.splitlines()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab as it stands, deployed or not."""
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def deployed(lab: Lab) -> Lab:
+    """The lab with the network deployed as by the README, and the loop at 0.1 s."""
+    lab.play("site.yml")
+    lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    lab.wait_until_live()
+    return lab
+
+
+@pytest.fixture
+def interval(deployed: Lab) -> Iterator[Lab]:
+    """The deployed lab, whose loop a test may stop or change: it runs at 0.1 s again afterwards."""
+    yield deployed
+    deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")

@@ -1,0 +1,149 @@
+"""site.yml run again, run on a part, run with another scope; a reboot; the loop's door."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from tests.lab.conftest import CLIENT, EXIT, ROOT, Lab
+
+pytestmark = pytest.mark.lab
+
+
+def changes(output: str) -> dict[str, int]:
+    """Return how many tasks changed something, by host, from a play recap."""
+    return {host: int(number) for host, number in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+
+
+def test_second_run_changes_nothing(deployed: Lab) -> None:
+    recap = changes(deployed.play("site.yml"))
+    assert set(recap) == {"client", "wgnet1", "wgnet2", "exit"}
+    assert set(recap.values()) == {0}
+
+
+def test_check_mode_changes_nothing_and_says_so(deployed: Lab) -> None:
+    assert set(changes(deployed.play("site.yml", "--check", "--diff")).values()) == {0}
+
+
+@pytest.mark.parametrize("limit", ["wgnet1", "client", "exit"])
+def test_limited_run_harms_nobody(deployed: Lab, limit: str) -> None:
+    deployed.play("site.yml", "--limit", limit)
+    deployed.play("playbooks/verify.yml")
+
+
+def test_reboot_restores_tunnel_and_loop_without_ansible(deployed: Lab) -> None:
+    subprocess.run([str(ROOT / "scripts" / "lab"), "restart", CLIENT], check=True, capture_output=True)
+    deployed.wait_until_live()
+    deployed.play("playbooks/verify.yml")
+
+
+@pytest.fixture
+def namespace_scope(deployed: Lab) -> Iterator[Lab]:
+    deployed.play("site.yml", "--limit", CLIENT, "-e", "client_scope=namespace")
+    yield deployed
+    deployed.play("site.yml", "--limit", CLIENT)
+
+
+def test_namespace_scope_and_back(namespace_scope: Lab) -> None:
+    """The other scope, on the same machine: the tunnel moves, and the machine itself speaks for itself again."""
+    lab = namespace_scope
+    lab.wait_until_live()
+    lab.play("playbooks/verify.yml")
+    assert lab.run(CLIENT, "curl -s http://198.18.51.80/whoami").strip() == "198.18.51.10"
+    assert lab.run(CLIENT, "wg-migrate exec -- curl -s http://198.18.51.80/whoami").strip() == "198.18.51.20"
+    assert "wg_migrate" not in lab.run(CLIENT, "nft list tables")
+
+
+def test_a_fragment_makes_verify_fail(deployed: Lab) -> None:
+    """A planted fault: an inner MTU that is too large makes fragments, and verify says so."""
+    deployed.run(CLIENT, "ip link set dev wg0 mtu 1400")
+    try:
+        done = deployed.playbook("playbooks/verify.yml")
+    finally:
+        deployed.run(CLIENT, "systemctl restart wg-migrate")
+    deployed.wait_until_live()
+    assert done.returncode != 0
+    assert "Write one network_uplink_mtu" in " ".join(done.stdout.split())
+
+
+def test_a_packet_beside_the_tunnel_makes_verify_fail(deployed: Lab) -> None:
+    """A planted fault: with the guard and one rule gone, the client asks the server directly, and the wire shows it."""
+    leak = "nft delete table inet wg_migrate; ip rule add priority 100 to 198.18.51.80 lookup main"
+    deployed.run(CLIENT, leak)
+    try:
+        done = deployed.playbook("playbooks/verify.yml")
+    finally:
+        deployed.run(CLIENT, "ip rule delete priority 100; systemctl restart wg-migrate")
+    deployed.wait_until_live()
+    assert done.returncode != 0
+    assert "and not 198.18.51.20 alone" in " ".join(done.stdout.split())
+
+
+def test_a_dead_path_makes_verify_fail(deployed: Lab) -> None:
+    deployed.run("wgnet2", "systemctl stop wg-quick@wgnet")
+    try:
+        done = deployed.playbook("playbooks/verify.yml")
+    finally:
+        deployed.run("wgnet2", "systemctl start wg-quick@wgnet")
+    deployed.wait_until_live()
+    assert done.returncode != 0
+
+
+def test_interval_changes_without_a_restart(deployed: Lab) -> None:
+    lab = deployed
+    before = lab.run(CLIENT, "systemctl show -P MainPID wg-migrate-loop")
+    assert changes(lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.05"))["client"] == 1
+    assert lab.status()["loop"]["interval"] == 0.05
+    assert changes(lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.05"))["client"] == 0
+    lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    assert lab.run(CLIENT, "systemctl show -P MainPID wg-migrate-loop") == before
+
+
+def test_killed_loop_is_back_at_once(deployed: Lab) -> None:
+    lab = deployed
+    lab.run(CLIENT, "systemctl kill --signal=KILL wg-migrate-loop; sleep 2; systemctl is-active wg-migrate-loop")
+    assert lab.status()["loop"]["switches"] > 0
+
+
+def test_loop_has_no_right_but_one(deployed: Lab) -> None:
+    """After its start the loop can do what CAP_NET_ADMIN (bit 12) allows, and so can what it starts."""
+    lines = deployed.run(CLIENT, "cat /proc/$(systemctl show -P MainPID wg-migrate-loop)/status").splitlines()
+    sets = dict(line.split(":\t") for line in lines if line.startswith("Cap"))
+    assert {name: int(sets[name], 16) for name in ("CapEff", "CapPrm", "CapAmb")} == dict.fromkeys(
+        ("CapEff", "CapPrm", "CapAmb"), 1 << 12
+    )
+
+
+def test_another_user_cannot_command_the_loop(deployed: Lab) -> None:
+    said = deployed.run(CLIENT, "su ops -c 'wg-migrate status' 2>&1", check=False)
+    assert "needs root" in said
+    assert deployed.run(CLIENT, "stat -c %a:%U /run/wg-migrate/control.sock").strip() == "600:root"
+
+
+def test_tunnel_stands_while_its_unit_is_stopped(deployed: Lab) -> None:
+    """Stopping the unit does not open the bare network."""
+    lab = deployed
+    lab.run(CLIENT, "systemctl stop wg-migrate")
+    try:
+        assert lab.run(CLIENT, "curl -s -m 10 http://198.18.51.80/whoami").strip() == "198.18.51.20"
+    finally:
+        lab.run(CLIENT, "systemctl start wg-migrate wg-migrate-loop")
+    lab.wait_until_live()
+
+
+def test_secrets_stay_on_their_hosts(deployed: Lab) -> None:
+    """No private or preshared key of any host is in what the most talkative run prints."""
+    printed = deployed.play("site.yml", "-vvv", "--diff", "--check")
+    find = "cat /etc/wireguard/*.key /etc/wireguard/*.psk /etc/wg-migrate/keys/*.key /etc/wg-migrate/keys/*.psk 2>/dev/null"
+    secrets = {line for host in (CLIENT, "wgnet1", "wgnet2", EXIT) for line in deployed.run(host, find, check=False).split()}
+    assert len(secrets) >= 9
+    assert [secret for secret in secrets if secret in printed] == []
+
+
+def test_status_is_json_with_every_path(deployed: Lab) -> None:
+    state = json.loads(deployed.run(CLIENT, "wg-migrate status --json"))
+    assert set(state["paths"]) == {"wgnet1", "wgnet2"}
+    assert state["up"] and state["scope"] == "host"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from client_samples import CONFIG, config
+from fake_system import FakeSystem
+from wg_migrate.config import PATH, Path, dump, keep_known_keys, load, parse, unknown_peers
+from wg_migrate.errors import WgMigrateError
+
+WITHOUT_EXIT_KEY = dataclasses.replace(CONFIG.exit, public_key=None)
+WITHOUT_PATH_KEYS = [dataclasses.replace(path, public_key=None) for path in CONFIG.paths]
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {**dataclasses.asdict(CONFIG), **changes}
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_what_is_dumped_is_loaded_again(scope: str) -> None:
+    written = config(scope=scope, userspace=True, dns_servers=["10.87.16.1"], management_ports=[22, 2222])
+    assert load(FakeSystem(files={PATH: dump(written)})) == written
+
+
+def test_a_dump_is_the_same_every_time() -> None:
+    assert dump(parse(json.loads(dump(CONFIG)))) == dump(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scope": "machine"}, "scope is 'machine': write host or namespace"),
+        ({"paths": []}, "at least one proxy"),
+        ({"paths": [document()["paths"][0]] * 2}, "not distinct: wgnet1, wgnet1"),
+        ({"uplink_mtu": 1439}, "raise the uplink's MTU to 1440 or more"),
+        ({"overlay_address": "10.87.0.5/32"}, "'10.87.0.5/32' is refused: write an IPv4 address"),
+        ({"inner_address": "fd00::1"}, "'fd00::1' is refused: write an IPv4 address"),
+        ({"exit": {**document()["exit"], "address": "exit.example.org"}}, "'exit.example.org' is refused: write an IPv4 address"),
+        ({"exit": {**document()["exit"], "port": 0}}, "0 is no port: write a number from 1 to 65535"),
+        ({"dns_servers": ["dns"]}, "'dns' is refused: write an IPv4 address"),
+        ({"management_sources": ["192.0.2.7/24"]}, "write a network, for example 192.0.2.7/32"),
+        ({"management_ports": [65536]}, "65536 is no port"),
+        ({"keepalive": 0}, "keepalive is 0: write seconds from 1 to 25"),
+        ({"keepalive": 26}, "keepalive is 26: write seconds from 1 to 25"),
+        ({"surprise": 1}, "not one of this version"),
+        ({"exit": None}, "not one of this version"),
+        ({"exit": {"name": "exit"}}, "not one of this version"),
+        ({"management_ports": ["22"]}, "not one of this version"),
+    ],
+)  # fmt: skip
+def test_a_bad_document_is_refused_with_what_to_write(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(WgMigrateError, match=message):
+        parse(document(**changes))
+
+
+@pytest.mark.parametrize("missing", ["exit", "paths", "scope", "overlay_address", "uplink_mtu"])
+def test_a_document_that_lacks_something_is_refused(missing: str) -> None:
+    with pytest.raises(WgMigrateError, match=missing):
+        parse({name: value for name, value in document().items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "is not JSON"), ("{", "is not JSON"), ("[]", "holds no JSON object"), ("{}", "lacks 'exit'")],
+    ids=repr,
+)
+def test_a_broken_file_is_refused_with_what_to_do(text: str, message: str) -> None:
+    with pytest.raises(WgMigrateError, match=message):
+        load(FakeSystem(files={PATH: text}))
+
+
+def test_a_missing_file_names_the_command() -> None:
+    with pytest.raises(WgMigrateError, match="deploy this client first, with 'ansible-playbook site.yml'"):
+        load(FakeSystem())
+
+
+def test_the_mtus_are_those_of_the_uplink_less_a_layer_each() -> None:
+    assert (CONFIG.outer_mtu, CONFIG.inner_mtu) == (1420, 1340)
+    assert config(uplink_mtu=1440).inner_mtu == 1280
+
+
+def test_a_peer_left_out_by_limit_keeps_its_key() -> None:
+    limited = config(exit=WITHOUT_EXIT_KEY, paths=[CONFIG.paths[0], WITHOUT_PATH_KEYS[1]])
+    assert keep_known_keys(limited, CONFIG) == CONFIG
+
+
+def test_a_new_key_goes_before_the_known_one() -> None:
+    changed = config(exit=dataclasses.replace(CONFIG.exit, public_key="NEW"))
+    assert keep_known_keys(changed, CONFIG) == changed
+
+
+def test_a_key_follows_its_proxy_and_not_its_place() -> None:
+    moved = [Path("wgnet1", "proxy2", "192.0.2.12", 51821), Path("wgnet2", "proxy3", "192.0.2.13", 51820)]
+    kept = keep_known_keys(config(paths=moved), CONFIG)
+    assert [path.public_key for path in kept.paths] == ["PUBLIC-OF-PROXY2", None]
+
+
+def test_another_exit_does_not_inherit_a_key() -> None:
+    other = config(exit=dataclasses.replace(WITHOUT_EXIT_KEY, name="exit2"))
+    assert keep_known_keys(other, CONFIG).exit.public_key is None
+
+
+def test_without_a_configuration_before_nothing_is_kept() -> None:
+    first = config(paths=WITHOUT_PATH_KEYS)
+    assert keep_known_keys(first, None) == first
+    assert unknown_peers(first) == ["proxy1", "proxy2"]
+
+
+def test_unknown_peers_are_named() -> None:
+    assert unknown_peers(CONFIG) == []
+    assert unknown_peers(config(exit=WITHOUT_EXIT_KEY)) == ["exit"]

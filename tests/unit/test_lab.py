@@ -1,0 +1,165 @@
+"""The lab's pure code: what podman is told, what its answers mean, and that the inventory names the same machines."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import keys
+from lab.controller import CAP_SYS_RESOURCE, containers_conf
+from lab.image import DEBIAN_MIRROR, mirror_in, recipe_tag
+from lab.keys import machine_id, seed, ssh_config
+from lab.machines import Container, create_options, parse_containers, refuse_foreign
+from lab.network import create_command
+from lab.runtime.rewrite_bundle import rewrite
+from lab.shell import LabError, tail
+from lab.topology import MACHINES, ROOT, machine
+
+ALL_CAPABILITIES = (1 << 41) - 1
+LIMITS = {"nofile": 20000, "nproc": 32768}
+RUNTIME = Path("/somewhere/crun-cgroup2")
+
+
+def test_the_inventory_names_the_same_machines_and_addresses() -> None:
+    inventory = yaml.safe_load((ROOT / "inventory/lab/hosts.yml").read_text())
+    groups = inventory["all"]["children"]
+    in_lab = [groups[group]["hosts"] for group in groups["lab"]["children"]]
+    assert {name: about["ansible_host"] for hosts in in_lab for name, about in hosts.items()} == {
+        m.name: m.address4 for m in MACHINES
+    }
+
+
+def test_an_ordinary_controller_needs_no_configuration_of_podman() -> None:
+    assert containers_conf("cgroup2fs", ALL_CAPABILITIES, LIMITS, RUNTIME) == ""
+
+
+def test_a_controller_without_plain_cgroup2_gets_the_runtime_and_no_limit_of_processes() -> None:
+    text = containers_conf("tmpfs", ALL_CAPABILITIES, LIMITS, RUNTIME)
+    assert text == '[containers]\npids_limit = 0\n[engine.runtimes]\ncrun = ["/somewhere/crun-cgroup2"]\n'
+
+
+def test_a_controller_that_may_not_raise_limits_keeps_its_own() -> None:
+    text = containers_conf("cgroup2fs", ALL_CAPABILITIES & ~(1 << CAP_SYS_RESOURCE), LIMITS, RUNTIME)
+    assert text == '[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]\n'
+
+
+@pytest.mark.parametrize(
+    ("policy", "mirror"),
+    [
+        ("500 http://ftp.example.org/debian bookworm/main amd64 Packages", "http://ftp.example.org/debian"),
+        ("500 http://ftp.example.org/debian/ bookworm/main amd64 Packages", "http://ftp.example.org/debian"),
+        ("500 https://ftp.example.org/debian bookworm/main amd64 Packages", DEBIAN_MIRROR),
+        ("500 http://archive.example.org/ubuntu noble/main amd64 Packages", DEBIAN_MIRROR),
+        ("100 /var/lib/dpkg/status", DEBIAN_MIRROR),
+        ("", DEBIAN_MIRROR),
+    ],
+)
+def test_the_mirror_is_the_controllers_own_where_that_is_a_mirror_of_debian(policy: str, mirror: str) -> None:
+    assert mirror_in(policy) == mirror
+
+
+def test_the_tag_of_the_images_changes_with_content_name_and_mirror(tmp_path: Path) -> None:
+    (tmp_path / "Containerfile").write_text("FROM a")
+    first = recipe_tag(tmp_path, "http://one.example/debian")
+    assert recipe_tag(tmp_path, "http://one.example/debian") == first
+    assert recipe_tag(tmp_path, "http://two.example/debian") != first
+    (tmp_path / "Containerfile").write_text("FROM b")
+    second = recipe_tag(tmp_path, "http://one.example/debian")
+    assert second != first
+    (tmp_path / "Containerfile").rename(tmp_path / "Dockerfile")
+    assert recipe_tag(tmp_path, "http://one.example/debian") not in {first, second}
+
+
+def listed(**about: Any) -> dict[str, Any]:
+    return {"Names": ["wgm-client"], "State": "running", "Pid": 7, "Labels": None, **about}
+
+
+def test_a_container_is_known_by_its_name_and_the_missing_ones_are_absent() -> None:
+    labels = {"wg-migrate.lab": "/a", "wg-migrate.fingerprint": "f"}
+    found = parse_containers([listed(Labels=labels), listed(Names=["other"])])
+    assert found["client"] == Container("running", 7, "/a", "f")
+    assert {found[m.name].state for m in MACHINES if m.name != "client"} == {"absent"}
+
+
+def test_the_lab_of_another_checkout_is_left_alone() -> None:
+    have = {m.name: Container() for m in MACHINES}
+    refuse_foreign(have)
+    refuse_foreign(have | {"client": Container("running", 7, str(ROOT), "f")})
+    with pytest.raises(LabError, match=r"a lab of /elsewhere stands .*scripts/lab down"):
+        refuse_foreign(have | {"client": Container("exited", 0, "/elsewhere", "f")})
+
+
+def test_a_machine_keeps_addresses_and_card_for_good() -> None:
+    options = create_options(machine("exit"))
+    assert {"--ip=198.18.51.20", "--ip6=fd51:db8::20", "--mac-address=02:c6:12:33:00:14"} <= set(options)
+
+
+def test_the_bridge_is_named_where_podman_can() -> None:
+    assert "--interface-name" in create_command(podman_names_bridges=True)
+    assert "--interface-name" not in create_command(podman_names_bridges=False)
+
+
+@pytest.fixture
+def some_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "USER_KEY", tmp_path / "ssh_key")
+    monkeypatch.setattr(keys, "host_key", lambda machine: tmp_path / machine.name)
+    for name in ("ssh_key", "client", "web"):
+        (tmp_path / name).write_text(f"private {name}")
+        (tmp_path / f"{name}.pub").write_text(f"public {name}")
+
+
+@pytest.mark.usefixtures("some_keys")
+def test_a_machine_is_seeded_with_its_own_identity_that_only_the_right_one_reads() -> None:
+    with tarfile.open(fileobj=io.BytesIO(seed(machine("client")))) as archive:
+        members = {member.name: (member.mode, member.uid) for member in archive}
+        assert members["etc/ssh/ssh_host_ed25519_key"] == (0o600, 0)
+        assert members["home/ops/.ssh/authorized_keys"] == (0o600, 1000)
+        texts = {name: file.read().decode() for name in members if (file := archive.extractfile(name))}
+    assert texts["etc/ssh/ssh_host_ed25519_key"] == "private client"
+    assert texts["home/ops/.ssh/authorized_keys"] == "public ssh_key"
+    assert "private ssh_key" not in texts.values()
+
+
+def test_machine_ids_are_distinct_and_stay() -> None:
+    ids = [machine_id(m) for m in MACHINES]
+    assert len(set(ids)) == len(MACHINES)
+    assert ids == [machine_id(m) for m in MACHINES]
+    assert all(len(bytes.fromhex(identity)) == 16 for identity in ids)
+
+
+def test_host_keys_are_checked() -> None:
+    assert "StrictHostKeyChecking yes" in ssh_config()
+
+
+def test_a_bundle_gets_one_writable_cgroup2_mount_of_its_own() -> None:
+    bundle = {
+        "mounts": [
+            {"destination": "/proc", "options": ["ro"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["nosuid", "ro"]},
+            {"destination": "/sys/fs/cgroup/systemd", "type": "bind", "options": ["rw"]},
+        ],
+        "linux": {"resources": {"pids": {"limit": 1}}, "namespaces": [{"type": "pid"}]},
+        "hostname": "client",
+    }
+    assert rewrite(json.loads(json.dumps(bundle))) == {
+        "mounts": [
+            {"destination": "/proc", "options": ["ro"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["nosuid", "rw"]},
+        ],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "cgroup"}]},
+        "hostname": "client",
+    }
+
+
+def test_the_end_of_a_log_is_short(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"{number} {'x' * 500}the reason\n" for number in range(50)))
+    lines = tail(log).splitlines()
+    assert len(lines) == 8
+    assert all(len(line) < 210 and line.endswith("the reason") for line in lines)

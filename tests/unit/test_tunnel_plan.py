@@ -1,0 +1,173 @@
+"""The plan against a model of a client on which things vanish as they do in the kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from client_samples import CONFIG, KEYS, config
+from hypothesis import given
+from hypothesis import strategies as st
+from wg_migrate.config import Config, Path
+from wg_migrate.tunnel_plan import Action, plan
+from wg_migrate.tunnel_want import ANY_PATH, HOST, State, readable, want
+
+THIRD = Path("wgnet3", "proxy3", "192.0.2.13", 51820, "PUBLIC-OF-PROXY3")
+CONFIGS = [
+    config(scope=scope, paths=paths, dns_servers=servers, userspace=userspace)
+    for scope in ("host", "namespace")
+    for paths in (CONFIG.paths, CONFIG.paths[:1], CONFIG.paths[1:], [*CONFIG.paths, THIRD])
+    for servers in ([], ["10.87.16.1"])
+    for userspace in (False, True)
+]
+
+
+def wanted(of: Config, strict: bool = True) -> State:
+    return want(of, KEYS, of.scope == "host" and strict)
+
+
+class Model:
+    """A client as `gather` sees it. `active` is the path on which the switching route stands."""
+
+    def __init__(self, state: State, active: str, first_path: str = "wgnet1") -> None:
+        self.state = dict(state)
+        self.active = active
+        self.first_path = first_path
+
+    def carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            if action.value is None:
+                self.remove(action.key)
+            else:
+                self._make(action)
+
+    def _make(self, action: Action) -> None:
+        key = action.key
+        if key[0] == "device" and action.before is not None:
+            before, after = action.before.split(), action.value.split()
+            moved_only = before[1] == after[1]
+            self._lose_device(key[1], keys_too=not moved_only)
+        if key[0] in ("link", "wireguard"):
+            assert ("device", key[-1]) in self.state or key[-1] == "lo", f"{key} before its device"
+        if key[0] in ("link", "route", "sysctl", "nft") and key[1] != HOST:
+            assert ("namespace", key[1]) in self.state, f"{key} before its namespace"
+        if key[0] == "route" and action.value.startswith("dev "):
+            assert any(each[0] == "link" and each[2] == action.value[4:] for each in self.state), "a route needs a link"
+        if action.value == ANY_PATH:
+            self.active = self.first_path
+        self.state[key] = action.value
+
+    def remove(self, key: Any) -> None:
+        self.state.pop(key, None)
+        if key[0] == "device":
+            self._lose_device(key[1], keys_too=True)
+        if key[0] == "namespace":
+            for other in list(self.state):
+                if other[0] == "device" and self.state[other].startswith(f"{key[1]} "):
+                    self.remove(other)
+                elif len(other) > 2 and other[1] == key[1] and other[0] != "rule":
+                    self.state.pop(other, None)
+
+    def _lose_device(self, name: str, keys_too: bool) -> None:
+        for other, value in list(self.state.items()):
+            gone = other[0] == "link" and other[2] == name
+            gone = gone or (other[0] == "route" and value == f"dev {name}")
+            gone = gone or (other[0] == "route" and value == ANY_PATH and self.active == name)
+            if gone or (keys_too and other == ("wireguard", name)):
+                self.state.pop(other)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("number", range(len(CONFIGS)))
+def test_nothing_is_done_where_all_is_as_wanted(number: int, strict: bool) -> None:
+    state = wanted(CONFIGS[number], strict)
+    assert plan(state, state) == []
+
+
+@given(st.sampled_from(CONFIGS))
+def test_from_nothing_all_is_made_in_an_order_that_works(target: Config) -> None:
+    model = Model({}, "", target.paths[0].name)
+    model.carry_out(plan({}, wanted(target)))
+    assert model.state == wanted(target)
+
+
+@given(st.data(), st.sampled_from(CONFIGS), st.sampled_from(CONFIGS))
+def test_from_anything_the_wanted_is_reached_and_stays(data: st.DataObject, before: Config, target: Config) -> None:
+    """Another configuration stood, and any of its resources may have vanished since."""
+    start = wanted(before)
+    active = data.draw(st.sampled_from([path.name for path in before.paths]), "active")
+    model = Model(start, active, target.paths[0].name)
+    for key in data.draw(st.lists(st.sampled_from(list(start)), max_size=6), "vanished"):
+        model.remove(key)
+    model.carry_out(plan(dict(model.state), wanted(target)))
+    left = {key: value for key, value in model.state.items() if key not in wanted(target)}
+    # Left inside namespaces of ours, where they do no harm and go with it.
+    assert {key for key in left if key[0] != "sysctl"} == set()
+    assert {key: model.state.get(key) for key in wanted(target)} == wanted(target)
+    assert plan(dict(model.state), wanted(target)) == []
+
+
+@given(st.sampled_from(CONFIGS))
+def test_down_removes_all_that_is_ours(target: Config) -> None:
+    model = Model(wanted(target), "wgnet1")
+    actions = plan(wanted(target), {})
+    assert all(action.value is None for action in actions)
+    model.carry_out(actions)
+    assert model.state == {}
+
+
+def test_down_of_nothing_does_nothing() -> None:
+    assert plan({}, {}) == []
+
+
+def test_the_host_is_guarded_before_there_are_tunnels_and_until_they_are_gone() -> None:
+    up = [str(action) for action in plan({}, wanted(CONFIG))]
+    down = [str(action) for action in plan(wanted(CONFIG), {})]
+    assert up.index("make nft host wg_migrate") < up.index("make device wgnet1")
+    assert max(up.index("make route host -4 22343 0"), up.index("make device wg0")) < up.index("make rule -4 5743")
+    assert down.index("remove rule -4 5743") < down.index("remove device wg0") < down.index("remove nft host wg_migrate")
+
+
+def test_a_device_that_moves_gets_back_what_it_lost() -> None:
+    here, there = wanted(config(scope="namespace")), wanted(config(scope="host"))
+    again = {action.key for action in plan(here, there)}
+    assert {("wireguard", "wg0"), ("link", HOST, "wg0"), ("route", HOST, "-4", "22343", "0")} <= again
+
+
+def test_a_device_made_anew_by_another_implementation_gets_its_keys_again() -> None:
+    again = {action.key for action in plan(wanted(CONFIG), wanted(config(userspace=True)))}
+    for name in ("wgnet1", "wgnet2"):
+        assert {("device", name), ("wireguard", name), ("link", "wgnet", name)} <= again
+
+
+def test_a_path_that_goes_takes_no_route_with_it() -> None:
+    keys = [action.key for action in plan(wanted(CONFIG), wanted(config(paths=CONFIG.paths[1:])))]
+    assert keys.index(("route", "wgnet", "-4", "main", "0")) < keys.index(("device", "wgnet1"))
+
+
+def test_one_that_differs_is_all_that_is_changed() -> None:
+    have = wanted(CONFIG)
+    key = ("link", "wgnet", "wgnet1")
+    have[key] = dataclasses.replace(have[key], mtu=1500)
+    assert [str(action) for action in plan(have, wanted(CONFIG))] == ["change link wgnet wgnet1"]
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_a_state_is_readable_as_plain_data(scope: str) -> None:
+    plain = readable(wanted(config(scope=scope)))
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["link wgnet wgnet1"] == {"mtu": 1420, "addresses": []}
+
+
+def test_a_path_whose_proxy_is_unknown_is_left_out() -> None:
+    unknown = dataclasses.replace(CONFIG.paths[1], public_key=None)
+    state = wanted(config(paths=[CONFIG.paths[0], unknown]))
+    assert ("device", "wgnet1") in state
+    assert not [key for key in state if "wgnet2" in key]
+
+
+def test_only_ours_is_wanted_in_the_host_in_scope_namespace() -> None:
+    state = wanted(config(scope="namespace"))
+    assert [key for key in state if HOST in key or key[0] == "rule"] == []
