@@ -44,7 +44,9 @@ def test_only_net_admin_is_kept_and_the_namespace_cannot_be_left(machine: Machin
 
 
 def test_no_namespace_is_said_by_its_name(machine: Machine) -> None:
-    program = "import sys; sys.path.insert(0, sys.argv[1])\nfrom wg_migrate.privileges import *\nenter_namespace('wgnet')"
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom wg_migrate.privileges import *\nenter_namespace('wgnet')"
+    )
     said = machine.start([sys.executable, "-c", program, str(ROOT / "module_utils")]).wait()
     assert "FileNotFoundError" in said
     assert "/run/netns/wgnet" in said

@@ -31,7 +31,7 @@ def topology() -> Iterator[Topology]:
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Topology]:
-    """The same with a client whose whole host goes through the tunnel."""
+    """Build the same with a client whose whole host goes through the tunnel."""
     with built("host") as made:
         yield made
 

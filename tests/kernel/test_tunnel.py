@@ -60,7 +60,7 @@ def client(request: pytest.FixtureRequest, machine: Machine) -> Client:
 
 @pytest.fixture(scope="module", params=SCOPES)
 def lasting(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """A client for tests that leave it up, as they found it."""
+    """Give a client to tests that leave it up, as they found it."""
     machine = Machine()
     yield prepared(machine, request.param)
     machine.close()
@@ -94,8 +94,8 @@ def snapshot(machine: Machine) -> dict[str, str]:
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list[str]]:
     """Return the lines, in any order, that only one of the two has."""
     found = {}
-    for name in before:
-        lines = Counter(before[name].splitlines()), Counter(after[name].splitlines())
+    for name, text in before.items():
+        lines = Counter(text.splitlines()), Counter(after[name].splitlines())
         gone, new = lines[0] - lines[1], lines[1] - lines[0]
         if gone or new:
             found[name] = [*(f"-{line}" for line in gone), *(f"+{line}" for line in new)]
@@ -185,7 +185,9 @@ DAMAGES: dict[str, Damage] = {
     "wg0's MTU is wrong": _with_wg0("ip link set wg0 mtu 1500"),
     "the table of wgnet is gone": _commands("nft delete table inet wg_migrate", namespace="wgnet"),
     "reverse paths are checked in wgnet": _commands("sysctl -q -w net.ipv4.conf.all.rp_filter=1", namespace="wgnet"),
-    "reverse paths are checked on a path": _commands("sysctl -q -w net.ipv4.conf.wgnet1.rp_filter=1", namespace="wgnet"),
+    "reverse paths are checked on a path": _commands(
+        "sysctl -q -w net.ipv4.conf.wgnet1.rp_filter=1", namespace="wgnet"
+    ),
     "an outer device has a port for a mark": _commands("wg set wgnet1 fwmark 0", namespace="wgnet"),
     "the keepalive is off": lambda client: _set_peer(client, "wgnet1", "persistent-keepalive 0"),
     "an endpoint is another": lambda client: _set_peer(client, "wgnet1", "endpoint 192.0.2.99:1"),
@@ -244,12 +246,13 @@ def facts(client: Client) -> dict[str, str]:
         "tunnels": "for name in wg0 wgnet1 wgnet2; do wg showconf $name | grep -v ^ListenPort; done",
         "outer": "ip -n wgnet route; ip -n wgnet -br -4 address; ip -n wgnet link | grep -o '^[^@]*mtu [0-9]*'",
         "inner": f"ip {there} route; ip {there} -br -4 address show dev wg0",
-        "host": "ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; nft list table inet wg_migrate",
+        "host": "ip route show table all; ip -6 route show table all; ip rule; ip -6 rule",
+        "host nft": "nft list table inet wg_migrate",
         "nft": "ip netns exec wgnet nft list table inet wg_migrate",
         "rp_filter": "ip netns exec wgnet sysctl -a -r 'wgnet.*[.]rp_filter|all[.]rp_filter'",
     }
     if inner:
-        del script["host"]
+        del script["host"], script["host nft"]
     found = ask(client.machine, script)
     found["outer"] = re.sub(r"(?m)^[0-9]+:", "", found["outer"])
     return found

@@ -119,7 +119,10 @@ def _build(scope: str, machines: list[Machine]) -> Topology:
     for proxy in (proxy1, proxy2):
         proxy.run(f"ip route add {config.overlay_address}/32 dev wgnet")
         proxy.run("sysctl -q -w net.ipv4.ip_forward=1")
-        proxy.run("nft -f -", stdin="table ip n { chain c { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }")
+        proxy.run(
+            "nft -f -",
+            stdin="table ip n { chain c { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }",
+        )
     system.write(configuration.PATH, configuration.dump(config), 0o600)
     client.run("mkdir -p /run/wg-migrate")
     tunnel.up(system, config)
@@ -217,7 +220,7 @@ class Capture:
                 self.seen[name(frame)] += 1
 
     def leaks(self) -> dict[str, int]:
-        """Return what left the client and was not WireGuard to a proxy, or the wire's own ARP and neighbour discovery."""
+        """Return what left the client and was not WireGuard to a proxy, or ARP or neighbour discovery."""
         allowed = {f"udp {address} 51820" for address in PROXIES.values()} | {"arp", "icmpv6"}
         return {name: number for name, number in self.seen.items() if name not in allowed}
 

@@ -13,7 +13,7 @@ from wg_migrate.errors import WgMigrateError
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
-    """A host on which the command runs as root."""
+    """Make a host on which the command runs as root."""
     system = FakeSystem()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cli, "System", lambda: system)
@@ -27,31 +27,33 @@ def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 @pytest.mark.parametrize("command", [["up"], ["status"], ["run"], ["exec", "--", "true"]], ids=lambda words: words[0])
-def test_an_undeployed_client_is_told_what_to_do(
-    host: FakeSystem, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("host")
+def test_an_undeployed_client_is_told_what_to_do(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(command) == 1
     said = capsys.readouterr().err
     assert said == f"wg-migrate: {PATH} is not there: deploy this client first, with 'ansible-playbook site.yml'\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["interval"], ["status", "--xml"]], ids=" ".join)
-def test_what_is_not_understood_is_status_2(host: FakeSystem, arguments: list[str]) -> None:
+@pytest.mark.usefixtures("host")
+def test_what_is_not_understood_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
 
 
 @pytest.mark.parametrize("seconds", ["0", "abc", "1e-9", "nan"])
+@pytest.mark.usefixtures("host")
 def test_a_bad_interval_is_refused_before_the_loop_hears_of_it(
-    host: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: str
 ) -> None:
     monkeypatch.setattr(control, "ask", lambda request: pytest.fail(f"asked {request}"))
     assert cli.main(["interval", seconds]) == 1
     assert "write a number of seconds from 0.001 to 86400" in capsys.readouterr().err
 
 
-def test_an_interval_reaches_the_loop(host: FakeSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("host")
+def test_an_interval_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(control, "ask", asked.append)
     assert cli.main(["interval", "0.5"]) == 0
@@ -82,7 +84,9 @@ def test_a_system_error_is_one_sentence(
     host: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host.files[PATH] = dump(CONFIG)
-    monkeypatch.setattr(os, "execvp", lambda name, _words: (_ for _ in ()).throw(FileNotFoundError(2, "No such file", name)))
+    monkeypatch.setattr(
+        os, "execvp", lambda name, _words: (_ for _ in ()).throw(FileNotFoundError(2, "No such file", name))
+    )
     assert cli.main(["exec", "nosuch"]) == 1
     assert capsys.readouterr().err == "wg-migrate: nosuch: No such file\n"
 
@@ -90,7 +94,7 @@ def test_a_system_error_is_one_sentence(
 def test_status_without_a_tunnel_says_what_to_do(
     host: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def none(request: dict[str, Any]) -> dict[str, Any]:
+    def none(_request: dict[str, Any]) -> dict[str, Any]:
         raise WgMigrateError("not running")
 
     monkeypatch.setattr(control, "ask", none)

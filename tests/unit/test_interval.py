@@ -14,11 +14,13 @@ NO_NUMBERS = [None, True, False, "", " ", [], [0.1], {}, {"seconds": 1}, b"1", "
 
 @pytest.mark.parametrize("value", [*NONE, *NO_NUMBERS], ids=lambda value: repr(value)[:20])
 def test_what_is_no_interval_is_refused_with_what_to_write(value: object) -> None:
-    with pytest.raises(WgMigrateError, match="write a number of seconds from 0.001 to 86400, for example 0.1"):
+    with pytest.raises(WgMigrateError, match=r"write a number of seconds from 0\.001 to 86400, for example 0\.1"):
         read_interval(value)
 
 
-@pytest.mark.parametrize(("value", "seconds"), [(0.001, 0.001), ("0.1", 0.1), (86400, 86400.0), (" 5 ", 5.0), ("1e-3", 0.001)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(0.001, 0.001), ("0.1", 0.1), (86400, 86400.0), (" 5 ", 5.0), ("1e-3", 0.001)]
+)
 def test_a_number_from_a_millisecond_to_a_day_is_taken(value: object, seconds: float) -> None:
     assert read_interval(value) == seconds
 

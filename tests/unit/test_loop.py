@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import time
 from typing import Any
 
 import pytest
 from client_samples import CONFIG, config
 from fake_system import FakeSystem
-from wg_migrate import loop as loop_module
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.loop import CHECK_WHILE_COLD, CHECK_WHILE_WARM, Loop
 from wg_migrate.route_switch import encode
@@ -52,9 +52,7 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **ages: float | None) -> None:
         self.present = dict(INDICES)
-        monkeypatch.setattr(
-            loop_module.socket, "if_nameindex", lambda: [(index, name) for name, index in self.present.items()]
-        )
+        monkeypatch.setattr(socket, "if_nameindex", lambda: [(index, name) for name, index in self.present.items()])
         self.system = FakeSystem({"wg show all dump": dump(**ages)})
         self.switch, self.nudge = FakeSwitch(), FakeNudge()
         switch: Any = self.switch
@@ -187,7 +185,7 @@ def test_the_interval_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_refused_request_keeps_the_interval(monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any]) -> None:
     rig = Rig(monkeypatch, wgnet1=10)
-    with pytest.raises(WgMigrateError, match="send status or interval|write a number of seconds"):
+    with pytest.raises(WgMigrateError, match=r"send status or interval|write a number of seconds"):
         rig.loop.handle(request_)
     assert rig.loop.deadlines.interval == 0.1
 

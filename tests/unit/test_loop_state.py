@@ -46,7 +46,9 @@ class Host(FakeSystem):
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any] | None, active: bool = True) -> None:
         answer = Outcome(0 if active else 3, "", "")
-        super().__init__({"systemctl": "", "systemctl --quiet is-active": answer, "systemctl --quiet is-enabled": answer})
+        super().__init__(
+            {"systemctl": "", "systemctl --quiet is-active": answer, "systemctl --quiet is-enabled": answer}
+        )
         self.asked: list[dict[str, Any]] = []
         self._status = status
         monkeypatch.setattr(control, "ask", self._ask)
@@ -86,7 +88,9 @@ def test_absent_forgets_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     assert schedule_file.PATH not in host.files
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "5", "{}", '{"interval": 0}', '{"interval": NaN}', '{"interval": "x"}'], ids=repr)
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", "{}", '{"interval": 0}', '{"interval": NaN}', '{"interval": "x"}'], ids=repr
+)
 def test_a_broken_schedule_is_refused_by_the_loop_and_written_anew(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     host = Host(monkeypatch, None, active=False)
     host.files[schedule_file.PATH] = text
@@ -96,7 +100,7 @@ def test_a_broken_schedule_is_refused_by_the_loop_and_written_anew(monkeypatch: 
 
 
 def test_a_missing_schedule_names_the_playbook() -> None:
-    with pytest.raises(WgMigrateError, match="start the loop with playbooks/migrate.yml"):
+    with pytest.raises(WgMigrateError, match=r"start the loop with playbooks/migrate\.yml"):
         schedule_file.load(FakeSystem())
 
 

@@ -77,7 +77,8 @@ def test_the_plan_is_plain_data() -> None:
     ],
 )
 def test_an_empty_group_is_refused(group: str, message: str) -> None:
-    assert message in only_error(plan(**{group: 0}))
+    counts = {"clients": 1, "proxies": 2, "exits": 1, group: 0}
+    assert message in only_error(plan(counts["clients"], counts["proxies"], counts["exits"]))
 
 
 def test_an_empty_inventory_is_told_all_that_it_lacks() -> None:
@@ -119,7 +120,8 @@ def test_a_host_needs_an_address(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlay", "inner"), [("10.1.0.0/16", "10.1.2.0/24"), ("10.1.2.0/24", "10.1.0.0/16"), ("10.1.0.0/24", "10.1.0.0/24")]
+    ("overlay", "inner"),
+    [("10.1.0.0/16", "10.1.2.0/24"), ("10.1.2.0/24", "10.1.0.0/16"), ("10.1.0.0/24", "10.1.0.0/24")],
 )
 def test_overlapping_networks_are_refused(overlay: str, inner: str) -> None:
     error = only_error(plan(everywhere={"network_overlay": overlay, "network_inner": inner}))

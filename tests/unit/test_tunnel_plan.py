@@ -127,7 +127,9 @@ def test_the_host_is_guarded_before_there_are_tunnels_and_until_they_are_gone() 
     down = [str(action) for action in plan(wanted(CONFIG), {})]
     assert up.index("make nft host wg_migrate") < up.index("make device wgnet1")
     assert max(up.index("make route host -4 22343 0"), up.index("make device wg0")) < up.index("make rule -4 5743")
-    assert down.index("remove rule -4 5743") < down.index("remove device wg0") < down.index("remove nft host wg_migrate")
+    assert (
+        down.index("remove rule -4 5743") < down.index("remove device wg0") < down.index("remove nft host wg_migrate")
+    )
 
 
 def test_a_device_that_moves_gets_back_what_it_lost() -> None:
