@@ -23,10 +23,10 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def mirror_in(policy: str) -> str:
-    """Return the mirror that apt has `base-files` from, by apt-cache's POLICY of it, or Debian's own.
-
     """Return the mirror from which apt has `base-files`, by apt-cache's POLICY of it, or Debian's own.
-    in `debian`, as Ubuntu's end in `ubuntu`. Only plain HTTP counts: a bare Debian has no certificates yet.
+
+    Other repositories have no base-files, whatever their addresses look like. The path tells a mirror of Debian: it
+    ends in `debian`, as Ubuntu's end in `ubuntu`. Only plain HTTP counts: a bare Debian has no certificates yet.
     """
     for word in policy.split():
         if word.startswith("http://") and word.rstrip("/").endswith("/debian"):

@@ -52,7 +52,11 @@ def host_rules(
 
 
 def _management(sources: list[str], ports: list[int]) -> list[str]:
-    """Return the rules for answers to connections that the management opened; never for connections to it."""
+    """Return the rules for answers to connections that the management opened; never for connections to it.
+
+    A packet that opens a connection has SYN without ACK. Connection tracking is not asked: it would take a session that
+    is older than this table, Ansible's own, for one that this host opened, and cut it off.
+    """
     listed = ", ".join(map(str, ports))
     rules = []
     parsed = [ipaddress.ip_network(source) for source in sources]
@@ -62,7 +66,9 @@ def _management(sources: list[str], ports: list[int]) -> list[str]:
     for word, networks in (("ip", ipv4), ("ip6", ipv6)):
         if networks and ports:
             addresses = ", ".join(map(str, networks))
-            rules.append(f"ct direction reply {word} daddr {{ {addresses} }} tcp sport {{ {listed} }} accept")
+            rules.append(
+                f"{word} daddr {{ {addresses} }} tcp sport {{ {listed} }} tcp flags & (syn | ack) != syn accept"
+            )
     return rules
 
 

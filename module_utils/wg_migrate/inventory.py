@@ -39,6 +39,19 @@ class Host:
         return found
 
     @property
+    def uplink_mtu(self) -> int | None:
+        """The MTU in bytes of this host's uplink, if facts tell it: of the device with its address, else the default's.
+
+        On a client with scope host the default route's device may be our own, which tells nothing.
+        """
+        facts = self.variables.get("ansible_facts", {})
+        devices = {name: facts.get(name.replace("-", "_"), {}) for name in facts.get("interfaces", [])}
+        default = facts.get("default_ipv4", {}).get("interface", "")
+        own = [name for name, device in devices.items() if device.get("ipv4", {}).get("address") == self.address]
+        chosen = next((name for name in [*own, default] if name in devices and not _OURS.fullmatch(name)), None)
+        return devices[chosen].get("mtu") if chosen else None
+
+    @property
     def port(self) -> int:
         """The UDP port of this host's WireGuard."""
         return int(self.variables.get("network_listen_port", DEFAULT_PORT))

@@ -33,6 +33,7 @@ def inventory_errors(inventory: Inventory) -> list[str]:
         *_address_errors(inventory),
         *_choice_errors(inventory),
         *_network_errors(inventory),
+        *_uplink_errors(inventory.hosts),
     ]
 
 
@@ -159,6 +160,19 @@ def _collision_errors(hosts: list[Host], variable: str, network: ipaddress.IPv4N
             f"{variable} {network} collides with {host.name}'s {what}: write a network that nothing else uses."
             for what in sorted(used)
         ]
+    return errors
+
+
+def _uplink_errors(hosts: list[Host]) -> list[str]:
+    """Tell which hosts' uplinks are too small for what is to go through them; a choice of the user comes first."""
+    errors = []
+    for host in hosts:
+        if host.uplink_mtu is None or host.variables.get("network_uplink_mtu"):
+            continue
+        try:
+            refuse_small_uplink(host.uplink_mtu)
+        except WgMigrateError as error:
+            errors.append(f"{host.name}: {error}.")
     return errors
 
 

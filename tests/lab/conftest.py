@@ -87,7 +87,7 @@ class Capture:
         self._process.send_signal(signal.SIGINT)
         packets, summary = self._process.communicate(timeout=30)
         assert "\n0 packets dropped by kernel" in summary, summary
-        return packets.splitlines()
+        return [line for line in packets.splitlines() if line]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.lab
 
 def changes(output: str) -> dict[str, int]:
     """Return how many tasks changed something, by host, from a play recap."""
-    return {host: int(number) for host, number in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+    return {
+        host: int(number) for host, number in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)
+    }
 
 
 def test_second_run_changes_nothing(deployed: Lab) -> None:
@@ -138,7 +140,9 @@ def test_secrets_stay_on_their_hosts(deployed: Lab) -> None:
     """No private or preshared key of any host is in what the most talkative run prints."""
     printed = deployed.play("site.yml", "-vvv", "--diff", "--check")
     find = "cat /etc/wireguard/*.key /etc/wireguard/*.psk /etc/wg-migrate/keys/*.key /etc/wg-migrate/keys/*.psk 2>/dev/null"
-    secrets = {line for host in (CLIENT, "wgnet1", "wgnet2", EXIT) for line in deployed.run(host, find, check=False).split()}
+    secrets = {
+        line for host in (CLIENT, "wgnet1", "wgnet2", EXIT) for line in deployed.run(host, find, check=False).split()
+    }
     assert len(secrets) >= 9
     assert [secret for secret in secrets if secret in printed] == []
 

@@ -70,15 +70,13 @@ def test_busy_minute_at_a_tenth_of_a_second(deployed: Lab) -> None:
     proxies_before = {name: packets_of_proxy(lab, name) for name in PROXIES}
     switches_before = lab.status()["loop"]["switches"]
     capture = Capture(lab.bridge(), LEAKS)
-    down = traffic(lab, seconds, "-R", "-b", RATE)
-    up = traffic(lab, seconds, "-b", RATE, "-p", "5202")
-    with lab.running(CLIENT, down) as download, lab.running(CLIENT, up) as upload:
-        results = [json.loads(each.communicate(timeout=seconds + 60)[0]) for each in (download, upload)]
+    with lab.running(CLIENT, traffic(lab, seconds, "--bidir", "-b", RATE)) as busy:
+        result = json.loads(busy.communicate(timeout=seconds + 60)[0])["end"]
     after = paths(lab)
     proxies_after = {name: packets_of_proxy(lab, name) for name in PROXIES}
     assert capture.stop() == []
-    for result in results:
-        assert result["end"]["sum_received"]["bytes"] > 0.8 * int(RATE[:-1]) * 1e6 / 8 * seconds, result["end"]
+    for direction in ("sum_received", "sum_received_bidir_reverse"):
+        assert result[direction]["bytes"] > 0.8 * int(RATE[:-1]) * 1e6 / 8 * seconds, result
     assert lab.status()["loop"]["switches"] - switches_before >= SWITCHES * 0.98
     for way in (0, 1):
         assert shares(before, after, way) == pytest.approx([0.5, 0.5], abs=0.03)
@@ -91,7 +89,7 @@ def test_the_original_loop_leaks_before_the_same_capture(deployed: Lab) -> None:
     script = (Path(__file__).parent / "original_loop.sh").read_text()
     lab.run(CLIENT, "systemctl stop wg-migrate-loop && wg-migrate down")
     try:
-        lab.run(CLIENT, f"cat >/run/original.sh <<\"END\"\n{script}END")
+        lab.run(CLIENT, f'cat >/run/original.sh <<"END"\n{script}END')
         capture = Capture(lab.bridge(), LEAKS)
         lab.run(CLIENT, f"bash /run/original.sh {EXIT_ADDRESS} {WEB_ADDRESS} 2>&1", timeout=120)
         leaked = capture.stop()

@@ -282,7 +282,15 @@ def test_addresses_never_collide_and_lie_in_the_network(names: list[str]) -> Non
 def test_the_order_of_the_inventory_changes_no_address(names: list[str], random: Any) -> None:
     shuffled = list(names)
     random.shuffle(shuffled)
-    assert assigned(shuffled) == assigned(names)
+    for network in (OVERLAY, ipaddress.IPv4Network("10.9.0.0/26")):
+        assert assigned(shuffled, network) == assigned(names, network)
+
+
+def test_a_fleet_keeps_its_addresses_when_one_leaves() -> None:
+    names = [f"client{number}" for number in range(1, 11)]
+    everybody = assigned(names)
+    assert {assigned([name])[name] for name in names} == set(everybody.values())
+    assert assigned(names[1:]) == {name: everybody[name] for name in names[1:]}
 
 
 @given(NAMES)
