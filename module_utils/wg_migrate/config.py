@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ PATH = "/etc/wg-migrate/config.json"
 OUTER_NAMESPACE = "wgnet"
 APPLICATION_NAMESPACE = "comps"
 INNER_DEVICE = "wg0"
+OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ def _check(config: Config) -> None:
     if not config.paths:
         raise WgMigrateError("there are no paths: a client needs at least one proxy, better two")
     names = [path.name for path in config.paths]
-    if len(set(names)) != len(names):
-        raise WgMigrateError(f"the paths' names are not distinct: {', '.join(names)}")
+    if len(set(names)) != len(names) or not all(map(OUTER_DEVICE.fullmatch, names)):
+        raise WgMigrateError(f"the paths are named {', '.join(names)}: write distinct names such as wgnet1, wgnet2")
     refuse_small_uplink(config.uplink_mtu)
     if not 1 <= config.keepalive <= 25:
         raise WgMigrateError(f"keepalive is {config.keepalive}: write seconds from 1 to 25; NATs forget UDP after 30")

@@ -56,6 +56,8 @@ class Loop:
         self._nudge = nudge
         self._names = [path.name for path in known_paths(config)]
         self._source = config.overlay_address
+        endpoint = f"{config.exit.address}:{config.exit.port}"
+        self._unpin = ["wg", "set", INNER_DEVICE, "peer", str(config.exit.public_key), "endpoint", endpoint]
         self._messages: dict[str, bytes] = {}
         self._sessions: dict[str, Session] = {}
         self._live: frozenset[str] = frozenset()
@@ -70,7 +72,11 @@ class Loop:
     def check(self, now: float) -> None:
         """See which paths have a live session and prepare their messages; a device may have been made anew."""
         self._sessions = read_sessions(self._system)
-        self._messages = {name: encode(index, self._source) for name, index in _indices(self._names).items()}
+        messages = {name: encode(index, self._source) for name, index in _indices(self._names).items()}
+        if self._messages and messages != self._messages:
+            # wireguard-go may be pinned to the device that is gone; its endpoint set anew makes it ask the routes.
+            self._system.attempt(self._unpin)
+        self._messages = messages
         self._live = frozenset(n for n in self._messages if n in self._sessions and self._sessions[n].live)
         warm = len(self._live) == len(self._names)
         self.next_check = now + (CHECK_WHILE_WARM if warm else CHECK_WHILE_COLD)

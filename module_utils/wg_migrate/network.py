@@ -88,6 +88,7 @@ def _client(client: Host, inventory: Inventory, overlay: str, inner: str) -> dic
     assert exit_host is not None  # _group_errors found none
     peers = [*(proxy.name for proxy in inventory.proxies), exit_host.name]
     return {
+        "role": "client",
         "key_directory": CLIENT_KEYS,
         "key_pairs": peers,
         "preshared_keys": peers,
@@ -108,6 +109,7 @@ def _client(client: Host, inventory: Inventory, overlay: str, inner: str) -> dic
 
 def _proxy(inventory: Inventory, overlay: Mapping[str, str]) -> dict[str, Any]:
     return {
+        "role": "proxy",
         **_server_keys("wgnet"),
         "clients": [{"name": client.name, "overlay_address": overlay[client.name]} for client in inventory.clients],
         "exits": [{"name": host.name, "address": host.address, "port": host.port} for host in inventory.exits],
@@ -117,6 +119,7 @@ def _proxy(inventory: Inventory, overlay: Mapping[str, str]) -> dict[str, Any]:
 def _exit(exit_host: Host, inventory: Inventory, inner: Mapping[str, str]) -> dict[str, Any]:
     network = network_of(inventory, "network_inner")
     return {
+        "role": "exit_node",
         **_server_keys("wg0"),
         "address": f"{exit_address(network)}/{network.prefixlen}",
         "clients": [

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any
 
 from . import nft
-from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_NAMESPACE
+from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_DEVICE, OUTER_NAMESPACE
 from .errors import WgMigrateError
 from .nft import inside
 from .system import System
@@ -20,6 +19,7 @@ from .tunnel_want import (
     NFT_TABLE,
     RESOLV_CONF,
     TABLE,
+    TCP,
     Keys,
     Link,
     State,
@@ -29,7 +29,6 @@ from .tunnel_want import (
 SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
 """Values of the host's own sysctls before we changed them."""
 LAST_RULE = FIRST_RULE + 199
-_OUTER_DEVICE = re.compile(r"wgnet[0-9]+")
 
 
 def gather(system: System) -> State:
@@ -114,7 +113,7 @@ def _devices(system: System, namespace: str) -> dict[str, Any]:
     wanted = {}
     for device in found:
         name = device.get("ifname", "")
-        ours = name == INNER_DEVICE or _OUTER_DEVICE.fullmatch(name)
+        ours = name == INNER_DEVICE or OUTER_DEVICE.fullmatch(name)
         tunnel = device.get("linkinfo", {}).get("info_kind") in ("wireguard", "tun")
         if (ours and tunnel) or (name == "lo" and namespace != HOST):
             wanted[name] = device
@@ -169,9 +168,11 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
             devices[name] = fields
         elif len(fields) == 8 and name in devices:
             public, mark = devices[name][1], devices[name][3]
-            peer, preshared, endpoint, _allowed, _handshake, _rx, _tx, keepalive = fields
+            peer, preshared, endpoint, allowed, _handshake, _rx, _tx, keepalive = fields
             seconds = 0 if keepalive == "off" else int(keepalive)
-            tunnels[name] = Tunnel(public, mark, peer, endpoint, digest(preshared), seconds)
+            # A second peer makes the tunnel another one, whichever of the two is listed last.
+            peer = f"{tunnels[name].peer} {peer}" if name in tunnels else peer
+            tunnels[name] = Tunnel(public, mark, peer, endpoint, digest(preshared), seconds, allowed)
     return tunnels
 
 
@@ -198,7 +199,7 @@ def _route_value(namespace: str, route: dict[str, Any]) -> str:
     if route.get("type") == "unreachable":
         return "unreachable"
     device = route.get("dev", "nothing")
-    switching = namespace == OUTER_NAMESPACE and _OUTER_DEVICE.fullmatch(device)
+    switching = namespace == OUTER_NAMESPACE and OUTER_DEVICE.fullmatch(device)
     return ANY_PATH if switching else f"dev {device}"
 
 
@@ -219,7 +220,7 @@ def _rule_words(rule: dict[str, Any]) -> str:
     if "fwmark" in rule:
         words += ["fwmark", rule["fwmark"]]
     if "ipproto" in rule:
-        words += ["ipproto", rule["ipproto"]]
+        words += ["ipproto", TCP if rule["ipproto"] in ("tcp", f"ipproto-{TCP}") else rule["ipproto"]]
     if "sport" in rule:
         words += ["sport", str(rule["sport"])]
     return " ".join([*words, "lookup", rule["table"]])

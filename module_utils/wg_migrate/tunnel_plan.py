@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .config import INNER_DEVICE
 from .tunnel_want import ANY_PATH, HOST, Key, State
 
 _GONE_WITH_OTHERS = ("link", "wireguard")
@@ -29,14 +30,9 @@ class Action:
 def plan(have: State, want: State) -> list[Action]:
     """Return what is to be done, in order: first everything wanted is made, then what is left over is removed."""
     removals = [Action(key, value, None) for key, value in reversed(list(have.items())) if _left_over(key, want)]
-    loses_path = any(action.key[0] == "device" for action in removals)
-    changes = [
-        Action(key, have.get(key), value)
-        for key, value in want.items()
-        # The route that switches may stand on the very path that goes.
-        if have.get(key) != value or (value == ANY_PATH and loses_path)
-    ]
-    return changes + _with_lost(changes, have, want) + removals
+    standing = {key: value for key, value in have.items() if not _lost(key, value, have, want)}
+    changes = [Action(key, standing.get(key), value) for key, value in want.items() if standing.get(key) != value]
+    return changes + removals
 
 
 def _left_over(key: Key, want: State) -> bool:
@@ -46,14 +42,14 @@ def _left_over(key: Key, want: State) -> bool:
     return key[0] in ("namespace", "device", "rule", "file") or key[1] == HOST
 
 
-def _with_lost(changes: list[Action], have: State, want: State) -> list[Action]:
-    """Return what a device that is made anew or moved loses, and has now: addresses, state, routes, keys."""
-    remade = {change.key[1] for change in changes if change.key[0] == "device" and change.before is not None}
-    done = {change.key for change in changes}
-    lost = []
-    for key, value in want.items():
-        of_device = key[0] in ("wireguard", "link") and key[-1] in remade
-        by_device = key[0] == "route" and value in {f"dev {device}" for device in remade}
-        if key not in done and (of_device or by_device):
-            lost.append(Action(key, have.get(key), value))
-    return lost
+def _lost(key: Key, value: Any, have: State, want: State) -> bool:
+    """Tell whether a resource goes with a device that is made anew, moved or removed: address, state, route, keys."""
+    both = {**have, **want}
+    devices = {each[1] for each in both if each[0] == "device" and have.get(each) != want.get(each)}
+    if key == ("wireguard", INNER_DEVICE) and devices:
+        # wireguard-go still sends by the device that is gone; its peer's endpoint, set anew, makes it ask the routes.
+        return True
+    if key[0] in ("wireguard", "link"):
+        return key[-1] in devices
+    # The route that switches may stand on any of the paths.
+    return key[0] == "route" and (value[4:] in devices or (value == ANY_PATH and bool(devices - {INNER_DEVICE})))

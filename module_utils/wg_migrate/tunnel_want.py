@@ -38,6 +38,8 @@ ROUTE_PROTOCOL = "87"
 """The `proto` of our routes, one that no routing daemon uses (/etc/iproute2/rt_protos), so that we know them again."""
 FIRST_RULE = 5740
 NFT_TABLE = "wg_migrate"
+TCP = "6"
+"""As a number: `ip` knows the name only where /etc/protocols (package netbase) is installed."""
 ANY_PATH = "a path"
 LOOSE = "loose"
 RESOLV_CONF = f"/etc/netns/{APPLICATION_NAMESPACE}/resolv.conf"
@@ -61,6 +63,7 @@ class Tunnel:
     endpoint: str
     preshared_digest: str
     keepalive: int
+    allowed: str = "0.0.0.0/0"
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _host_rules(config: Config) -> State:
     rules = [
         (
             "-6" if ipaddress.ip_network(source).version == 6 else "-4",
-            f"to {_without_full_length(source)} ipproto tcp sport {port} lookup main",
+            f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main",
         )
         for source in config.management_sources
         for port in config.management_ports
