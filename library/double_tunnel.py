@@ -181,6 +181,7 @@ unknown_peers:
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import config as configuration
@@ -232,13 +233,13 @@ ARGUMENT_SPEC = {
 class Outcome:
     """The resources before and after as plain data, what was done, and which peers had to be left out."""
 
-    before: dict
-    after: dict
-    actions: list
-    unknown_peers: list
+    before: dict[str, Any]
+    after: dict[str, Any]
+    actions: list[str]
+    unknown_peers: list[str]
 
 
-def build(params: dict, check_mode: bool, system: System) -> Outcome:
+def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     """Make the tunnel as the parameters say; raises WgMigrateError."""
     known = configuration.load(system) if system.exists(configuration.PATH) else None
     wanted = configuration.keep_known_keys(configuration.parse(_document(params, system)), known)
@@ -278,7 +279,7 @@ def remove(check_mode: bool, system: System) -> Outcome:
     return Outcome(before, {}, [*map(" ".join, unit_actions), *map(str, change.actions), *file_action], [])
 
 
-def _document(params: dict, system: System) -> dict:
+def _document(params: dict[str, Any], system: System) -> dict[str, Any]:
     """Return the configuration's document, with what the user left open found out."""
     document = {name: value for name, value in params.items() if name not in ("state", "implementation")}
     if params["implementation"] == "auto":

@@ -84,11 +84,11 @@ ARGUMENT_SPEC = {
 }
 
 
-def _modes(state: dict) -> dict:
+def _modes(state: own_files.State) -> dict[str, str]:
     return {path: f"{mode:04o}" for path, (mode, _text) in sorted(state.items())}
 
 
-def _differences(steps: list, have: dict, want: dict) -> list:
+def _differences(steps: list[tuple[str, str]], have: own_files.State, want: own_files.State) -> list[dict[str, str]]:
     return [
         {
             "before_header": path,

@@ -78,6 +78,8 @@ evidence:
   sample: {"seen": {"203.0.113.20": 120}, "errors": [], "switches": 50}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import evidence
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
@@ -95,15 +97,19 @@ ARGUMENT_SPEC = {
 }
 
 
-def gather(params: dict) -> dict:
+def gather(params: dict[str, Any]) -> dict[str, Any]:
     """Return the evidence of this host's part; raises WgMigrateError."""
+    found: dict[str, Any]
     if params["part"] == "client":
-        return evidence.of_client(System(), params["url"], params["seconds"], params["strict"])
-    if params["part"] == "exit":
-        return evidence.of_exit(System(), params["device"], params["seconds"])
-    endpoints = [(address, int(port)) for address, _, port in (text.rpartition(":") for text in params["endpoints"])]
-    clients, ports = params["clients"], params["management_ports"]
-    return evidence.of_observer(params["device"], params["seconds"], clients, endpoints, ports)
+        found = evidence.of_client(System(), params["url"], params["seconds"], params["strict"])
+    elif params["part"] == "exit":
+        found = evidence.of_exit(System(), params["device"], params["seconds"])
+    else:
+        pairs = (text.rpartition(":") for text in params["endpoints"])
+        endpoints = [(address, int(port)) for address, _, port in pairs]
+        clients, ports = params["clients"], params["management_ports"]
+        found = evidence.of_observer(params["device"], params["seconds"], clients, endpoints, ports)
+    return found
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ def _tunnels(system: System, namespaces: list[str]) -> dict[str, Tunnel]:
 def parse_dump(dump: str) -> dict[str, Tunnel]:
     """Return the devices with one peer in the output of `wg show all dump` (wg(8): tab-separated, a line a peer)."""
     devices: dict[str, list[str]] = {}
-    tunnels = {}
+    tunnels: dict[str, Tunnel] = {}
     for line in dump.splitlines():
         name, *fields = line.split("\t")
         if len(fields) == 4:

@@ -42,7 +42,8 @@ class Lab:
 
     def playbook(self, name: str, *arguments: str, inventory: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a playbook and return how it ended."""
-        chosen = ["-i", str(inventory)] if inventory else []
+        # Another inventory lies elsewhere, and finds the lab's keys by this.
+        chosen = ["-i", str(inventory), "-e", f"__lab_directory={ROOT}/build/lab"] if inventory else []
         argv = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), name, *chosen, *arguments]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
         return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
@@ -92,13 +93,13 @@ class Capture:
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    """The lab as it stands, deployed or not."""
+    """Return the lab as it stands, deployed or not."""
     return Lab()
 
 
 @pytest.fixture(scope="session")
 def deployed(lab: Lab) -> Lab:
-    """The lab with the network deployed as by the README, and the loop at 0.1 s."""
+    """Return the lab with the network deployed as by the README, and the loop at 0.1 s."""
     lab.play("site.yml")
     lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
     lab.wait_until_live()
@@ -107,6 +108,6 @@ def deployed(lab: Lab) -> Lab:
 
 @pytest.fixture
 def interval(deployed: Lab) -> Iterator[Lab]:
-    """The deployed lab, whose loop a test may stop or change: it runs at 0.1 s again afterwards."""
+    """Lend the deployed lab, whose loop a test may stop or change: it runs at 0.1 s again afterwards."""
     yield deployed
     deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+
 from tests.lab.conftest import CLIENT, EXIT, ROOT, Lab
 
 pytestmark = pytest.mark.lab
@@ -139,7 +140,8 @@ def test_tunnel_stands_while_its_unit_is_stopped(deployed: Lab) -> None:
 def test_secrets_stay_on_their_hosts(deployed: Lab) -> None:
     """No private or preshared key of any host is in what the most talkative run prints."""
     printed = deployed.play("site.yml", "-vvv", "--diff", "--check")
-    find = "cat /etc/wireguard/*.key /etc/wireguard/*.psk /etc/wg-migrate/keys/*.key /etc/wg-migrate/keys/*.psk 2>/dev/null"
+    directories = ("/etc/wireguard", "/etc/wg-migrate/keys")
+    find = f"cat {' '.join(f'{d}/*.key {d}/*.psk' for d in directories)} 2>/dev/null"
     secrets = {
         line for host in (CLIENT, "wgnet1", "wgnet2", EXIT) for line in deployed.run(host, find, check=False).split()
     }
@@ -150,4 +152,5 @@ def test_secrets_stay_on_their_hosts(deployed: Lab) -> None:
 def test_status_is_json_with_every_path(deployed: Lab) -> None:
     state = json.loads(deployed.run(CLIENT, "wg-migrate status --json"))
     assert set(state["paths"]) == {"wgnet1", "wgnet2"}
-    assert state["up"] and state["scope"] == "host"
+    assert state["up"]
+    assert state["scope"] == "host"

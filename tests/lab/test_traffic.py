@@ -1,4 +1,4 @@
-"""What the network promises, on busy paths: no leak, even shares, no lost ping, downstream that follows a silent client."""
+"""What the network promises, on busy paths: no leak, even shares, no lost ping, downstream that follows the client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.lab.conftest import CLIENT, EXIT, PROXIES, WEB_ADDRESS, Capture, Lab
 
 pytestmark = pytest.mark.lab
@@ -42,7 +43,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stream:
 """
 
 
-def traffic(lab: Lab, seconds: float, *options: str) -> str:
+def traffic(seconds: float, *options: str) -> str:
     """Return the command that keeps iperf3 busy through the tunnel."""
     return f"wg-migrate exec -- iperf3 -c {WEB_ADDRESS} -t {seconds:.0f} -J {' '.join(options)}"
 
@@ -70,7 +71,7 @@ def test_busy_minute_at_a_tenth_of_a_second(deployed: Lab) -> None:
     proxies_before = {name: packets_of_proxy(lab, name) for name in PROXIES}
     switches_before = lab.status()["loop"]["switches"]
     capture = Capture(lab.bridge(), LEAKS)
-    with lab.running(CLIENT, traffic(lab, seconds, "--bidir", "-b", RATE)) as busy:
+    with lab.running(CLIENT, traffic(seconds, "--bidir", "-b", RATE)) as busy:
         result = json.loads(busy.communicate(timeout=seconds + 60)[0])["end"]
     after = paths(lab)
     proxies_after = {name: packets_of_proxy(lab, name) for name in PROXIES}
@@ -84,7 +85,7 @@ def test_busy_minute_at_a_tenth_of_a_second(deployed: Lab) -> None:
 
 
 def test_the_original_loop_leaks_before_the_same_capture(deployed: Lab) -> None:
-    """The original demo's loop deletes a route and then adds another, in one namespace: the capture sees what gets out."""
+    """The original demo's loop deletes a route, then adds another, in one namespace: the capture sees what gets out."""
     lab = deployed
     script = (Path(__file__).parent / "original_loop.sh").read_text()
     lab.run(CLIENT, "systemctl stop wg-migrate-loop && wg-migrate down")
@@ -118,7 +119,7 @@ def lost_pings(lab: Lab) -> int:
 def test_downstream_follows_a_client_that_is_silent(deployed: Lab) -> None:
     """A UDP download: the client sends nothing, so only the small packet after each switch tells the exit."""
     lab = deployed
-    with lab.running(CLIENT, traffic(lab, 12, "-R", "-u", "-b", "4M", "-l", "1000")) as download:
+    with lab.running(CLIENT, traffic(12, "-R", "-u", "-b", "4M", "-l", "1000")) as download:
         time.sleep(2)  # the handshake of iperf3 itself is TCP
         before = paths(lab)
         time.sleep(8)

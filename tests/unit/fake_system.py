@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Callable, Union
+from collections.abc import Callable, Iterator
 
 from wg_migrate.system import Outcome, System
 
-Answer = Union[str, Outcome, Callable[[list[str], Union[str, None]], Outcome]]
+Answer = str | Outcome | Callable[[list[str], str | None], Outcome]
 
 
 class FakeSystem(System):

@@ -33,7 +33,8 @@ def test_a_dump_is_the_same_every_time() -> None:
     [
         ({"scope": "machine"}, "scope is 'machine': write host or namespace"),
         ({"paths": []}, "at least one proxy"),
-        ({"paths": [document()["paths"][0]] * 2}, "not distinct: wgnet1, wgnet1"),
+        ({"paths": [document()["paths"][0]] * 2}, "named wgnet1, wgnet1: write distinct names such as wgnet1"),
+        ({"paths": [{**document()["paths"][0], "name": "foo"}]}, "named foo: write distinct names such as wgnet1"),
         ({"uplink_mtu": 1439}, "raise the uplink's MTU to 1440 or more"),
         ({"overlay_address": "10.87.0.5/32"}, "'10.87.0.5/32' is refused: write an IPv4 address"),
         ({"inner_address": "fd00::1"}, "'fd00::1' is refused: write an IPv4 address"),

@@ -1,0 +1,149 @@
+"""Bad input stops before the first host is changed, and the message says what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lab.conftest import CLIENT, ROOT, Lab
+
+pytestmark = pytest.mark.lab
+Inventory = dict[str, Any]
+Change = Callable[[Inventory], None]
+
+
+def hosts(inventory: Inventory, group: str) -> dict[str, Any]:
+    found: dict[str, Any] = inventory["all"]["children"][group]["hosts"]
+    return found
+
+
+def variables(**values: object) -> Change:
+    """Return a change that sets variables for all hosts."""
+    return lambda inventory: inventory["all"].setdefault("vars", {}).update(values)
+
+
+def host(group: str, name: str, **values: object) -> Change:
+    """Return a change that sets variables of a host, which it adds where there is none."""
+    return lambda inventory: hosts(inventory, group).setdefault(name, {}).update(values)
+
+
+def empty(group: str) -> Change:
+    """Return a change that leaves a group without hosts."""
+    return lambda inventory: hosts(inventory, group).clear()
+
+
+CASES: dict[str, tuple[Change, str]] = {
+    "interval 0": (variables(migration_interval=0), "write a number of seconds from 0.001 to 86400"),
+    "interval -1": (variables(migration_interval=-1), "write a number of seconds from 0.001 to 86400"),
+    "interval abc": (variables(migration_interval="abc"), "write a number of seconds from 0.001 to 86400"),
+    "interval 1e-9": (variables(migration_interval="1e-9"), "write a number of seconds from 0.001 to 86400"),
+    "interval nan": (variables(migration_interval="nan"), "write a number of seconds from 0.001 to 86400"),
+    "no exit": (empty("exits"), "no exits: put at least one host into group 'exits'"),
+    "no proxies": (empty("proxies"), "no proxies: put at least one host into group 'proxies'"),
+    "two exits": (host("exits", "exit2", ansible_host="198.18.51.21"), "write network_exit: exit for it"),
+    "one address twice": (
+        host("proxies", "wgnet2", ansible_host="198.18.51.11"),
+        "wgnet1 and wgnet2 have one address, 198.18.51.11: give each host its own",
+    ),
+    "networks overlap": (
+        variables(network_overlay="10.87.0.0/16", network_inner="10.87.16.0/20"),
+        "overlap: write two that do not",
+    ),
+    "network too small": (variables(network_overlay="10.99.0.0/31"), "Write a larger one, for example a /24"),
+    "network of the uplink": (
+        variables(network_inner="198.18.51.0/24"),
+        "collides with client's address 198.18.51.10: write a network that nothing else uses",
+    ),
+    "network around the uplink's": (
+        variables(network_inner="198.18.51.128/25"),
+        "of its eth0: write a network that nothing else uses",
+    ),
+    "MTU under 1280": (variables(network_uplink_mtu=1400), "wg0 would have 1240 and needs 1280"),
+    "unknown scope": (variables(client_scope="machine"), "write host (all traffic of the machine) or namespace"),
+    "unreachable": (
+        host("proxies", "wgnet2", ansible_host="198.18.51.99", ansible_timeout=2),
+        "wgnet2 cannot be reached by SSH at 198.18.51.99",
+    ),
+    "no root": (host("proxies", "wgnet1", ansible_become=False), "wgnet1 does not let Ansible become root"),
+    "no package": (
+        variables(wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
+        "its package sources have no no-such-package",
+    ),
+    "no WireGuard to be had": (
+        variables(wireguard_go_package="no-such-wireguard"),
+        "its package sources have no no-such-wireguard",
+    ),
+    "no kernel WireGuard": (variables(wireguard_implementation="kernel"), "Write wireguard_implementation: auto"),
+}
+
+
+def snapshot(lab: Lab, name: str) -> str:
+    """Return what a deployment would change on a machine."""
+    things = "dpkg-query -W; nft list ruleset; ip netns; ls -lR /etc/wireguard /etc/wg-migrate /usr/local 2>/dev/null"
+    return lab.run(name, f"{things}; sysctl net.ipv4.ip_forward", check=False)
+
+
+def write_inventory(directory: Path, change: Change) -> Path:
+    """Return a copy of the lab's inventory with a change, in a place where the lab's variables are found too."""
+    inventory = yaml.safe_load((ROOT / "inventory/lab/hosts.yml").read_text())
+    change(inventory)
+    (directory / "group_vars").symlink_to(ROOT / "inventory/lab/group_vars")
+    path = directory / "hosts.yml"
+    path.write_text(yaml.safe_dump(inventory))
+    return path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_refused_before_any_change(deployed: Lab, tmp_path: Path, case: str) -> None:
+    change, message = CASES[case]
+    before = snapshot(deployed, CLIENT)
+    done = deployed.playbook("site.yml", inventory=write_inventory(tmp_path, change))
+    assert done.returncode != 0, done.stdout
+    assert message in " ".join(done.stdout.split()), done.stdout[-3000:]
+    assert "changed=1" not in done.stdout
+    assert snapshot(deployed, CLIENT) == before
+
+
+def test_python_that_is_too_old_is_refused(deployed: Lab, tmp_path: Path) -> None:
+    """A stand-in for an old Python, which answers as 3.7 would."""
+    deployed.run("wgnet1", "printf '#!/bin/sh\\necho Python 3.7.3 False\\n' >/run/python3.7; chmod 755 /run/python3.7")
+    change = host("proxies", "wgnet1", ansible_python_interpreter="/run/python3.7")
+    done = deployed.playbook("site.yml", inventory=write_inventory(tmp_path, change))
+    assert done.returncode != 0
+    assert "wgnet1 has Python 3.7.3" in " ".join(done.stdout.split())
+    assert "needs Python 3.9 or later there: install it" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("interval", ["0", "-1", "abc", "1e-9", "nan", "86401"])
+def test_playbook_module_and_loop_refuse_an_interval_alike(deployed: Lab, interval: str) -> None:
+    wanted = "write a number of seconds from 0.001 to 86400"
+    before = deployed.status()["loop"]
+    done = deployed.playbook("playbooks/migrate.yml", "-e", f"migration_interval={interval}")
+    assert done.returncode != 0
+    assert wanted in " ".join(done.stdout.split())
+    ask = f"""
+import json, socket
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stream:
+    stream.connect("/run/wg-migrate/control.sock")
+    stream.send(json.dumps({{"command": "interval", "interval": "{interval}"}}).encode())
+    print(stream.recv(65536).decode())
+"""
+    assert wanted in deployed.run(CLIENT, f"python3 -c '{ask}'")
+    after = deployed.status()["loop"]
+    assert after["interval"] == before["interval"]
+    assert after["running_seconds"] > before["running_seconds"], "the loop was restarted"
+
+
+def test_all_that_is_wrong_is_told_at_once(lab: Lab, tmp_path: Path) -> None:
+    def change(inventory: Inventory) -> None:
+        empty("exits")(inventory)
+        variables(migration_interval=0, client_scope="machine")(inventory)
+
+    done = lab.playbook("site.yml", inventory=write_inventory(tmp_path, change))
+    told = " ".join(done.stdout.split())
+    assert re.search("no exits.*client_scope.*migration_interval", told), told
