@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from .config import INNER_DEVICE, Config
 from .errors import WgMigrateError
 from .system import System
-from .tunnel_apply import apply
+from .tunnel_apply import LOOP_UNIT, apply
 from .tunnel_have import gather, have_secrets, read_keys, strict_uplink
 from .tunnel_plan import Action, plan
-from .tunnel_want import HOST, Keys, State, known_paths, want
+from .tunnel_want import HOST, Keys, State, guard, known_paths, want
 
 LOCK = "/run/wg-migrate.lock"
 NOT_MADE = "(not made yet)"
@@ -71,16 +71,29 @@ def _refuse_unknown(config: Config) -> None:
 
 
 def up(system: System, config: Config) -> Change:
-    """Make the tunnel as the configuration says; what is so already stays untouched. Errors as `examine`."""
+    """Make the tunnel as the configuration says; what is so already stays untouched.
+
+    Errors as `examine`; with scope host the guard stands then all the same, so that nothing leaves by the bare uplink.
+    """
     with system.lock(LOCK):
-        change = examine(system, config)
+        try:
+            change = examine(system, config)
+        except WgMigrateError:
+            if config.scope == "host":
+                apply(system, plan({}, guard(config)), config)
+            raise
         apply(system, change.actions, config)
+        if any(action.key[0] in ("namespace", "device") for action in change.actions):
+            # The loop holds the old namespace open, and is in its way.
+            system.run(["systemctl", "try-restart", LOOP_UNIT])
     return change
 
 
 def down(system: System) -> Change:
-    """Remove everything of the tunnel from the running system; files and units stay."""
+    """Stop the loop and remove everything of the tunnel from the running system; files and units stay."""
     with system.lock(LOCK):
+        # Stopping a unit that is not there is no error worth telling.
+        system.attempt(["systemctl", "stop", LOOP_UNIT])
         change = examine(system, None)
         apply(system, change.actions, None)
     return change

@@ -29,9 +29,6 @@ def apply(system: System, actions: list[Action], config: Config | None) -> None:
         else:
             assert config is not None
             _MAKERS[action.key[0]](system, action, config)
-    if any(action.key[0] in ("namespace", "device") for action in actions):
-        # The loop holds the old namespace open, and knows devices by their index.
-        system.run(["systemctl", "try-restart", LOOP_UNIT])
 
 
 def _make_namespace(system: System, action: Action, _config: Config) -> None:

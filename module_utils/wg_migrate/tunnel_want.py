@@ -85,7 +85,7 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     `keys` are by peer name; `strict_uplink` tells whether the host drops packets whose reverse route is another device
     (rp_filter=1), or did before we changed that.
     """
-    state: State = {}
+    state: State = guard(config) if config.scope == "host" else {}
     namespaces = [OUTER_NAMESPACE] + ([APPLICATION_NAMESPACE] if config.scope == "namespace" else [])
     for name in namespaces:
         state[("namespace", name)] = True
@@ -95,8 +95,8 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.default.rp_filter")] = "0"
     state[("route", OUTER_NAMESPACE, "-4", "main", FALLBACK_METRIC)] = "unreachable"
     state[("nft", OUTER_NAMESPACE, NFT_TABLE)] = nft.fingerprint(firewall.outer_rules(MARK))
-    if config.scope == "host":
-        state.update(_host_guard(config, strict_uplink))
+    if config.scope == "host" and strict_uplink:
+        state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
     for path in known_paths(config):
         state.update(_outer(config, path, keys[path.proxy]))
     state[("route", OUTER_NAMESPACE, "-4", "main", "0")] = ANY_PATH
@@ -108,11 +108,12 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     return state
 
 
-def _host_guard(config: Config, strict_uplink: bool) -> State:
-    """Return what stands in host scope before any tunnel is up: the firewall, and routes that end nowhere."""
+def guard(config: Config) -> State:
+    """Return what stands in host scope before any tunnel is up: the firewall, and routes that end nowhere.
+
+    It needs no keys, so it can stand where nothing else can.
+    """
     state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(host_firewall(config))}
-    if strict_uplink:
-        state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
     for family in ("-4", "-6"):
         state[("route", HOST, family, TABLE, FALLBACK_METRIC)] = "unreachable"
     return state

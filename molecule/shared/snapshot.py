@@ -28,7 +28,7 @@ NOISE = re.compile(
             "/etc/ld.so.cache|/var/cache/.*",  # made anew with every library that comes or goes
             "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
             "/tmp/(systemd-private-|ansible_|\\.).*",  # of running units, and of the module that asks
-            "/run/netns",  # the directory: `ip netns` lists what is in it
+            "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
         ]
     )
 )

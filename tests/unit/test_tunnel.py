@@ -121,6 +121,23 @@ def test_a_missing_key_file_is_named(missing: str) -> None:
             tunnel.examine(FakeSystem(EMPTY, broken), recorded_config("namespace"))
 
 
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_without_its_keys_a_client_with_scope_host_is_guarded_all_the_same(scope: str) -> None:
+    """At boot nothing may leave by the bare uplink, whatever keeps the tunnel from coming up."""
+    system = FakeSystem({**EMPTY, "nft": "", "ip": ""} | EMPTY)
+    with pytest.raises(WgMigrateError, match="is missing or empty"):
+        tunnel.up(system, recorded_config(scope))
+    loaded = [text for line, text in system.stdins.items() if line == "nft -f -"]
+    assert len(loaded) == (1 if scope == "host" else 0)
+    assert all("counter drop" in str(text) for text in loaded)
+
+
+def test_down_stops_the_loop_before_it_takes_the_tunnel_away() -> None:
+    system = FakeSystem({**EMPTY, "systemctl": ""})
+    tunnel.down(system)
+    assert system.ran[0] == "systemctl stop wg-migrate-loop.service"
+
+
 def test_check_mode_takes_keys_that_are_not_made_for_granted() -> None:
     target = recorded_config("namespace")
     unknown = dataclasses.replace(
