@@ -274,6 +274,7 @@ def remove(check_mode: bool, system: System) -> Outcome:
         change = tunnel.down(system)
         system.remove(configuration.PATH)
         system.remove_empty_directory(configuration.PATH.rpartition("/")[0])
+        system.remove(tunnel.LOCK)
     before = {**readable(change.before), **({f"file {configuration.PATH}": written} if written else {})}
     file_action = [f"remove file {configuration.PATH}"] if written else []
     return Outcome(before, {}, [*map(" ".join, unit_actions), *map(str, change.actions), *file_action], [])

@@ -1,12 +1,13 @@
-"""Print what this machine is, a fact a line, so that two runs can be compared with diff(1). Needs root.
+"""Write down what this machine is (`made`), or print how it differs from that and fail if it does (`compare`).
 
-All that a deployment could leave behind is in it: files, packages, units, devices, addresses, routes, rules,
-namespaces, nft tables, kernel settings, processes. It asks only the kernel and programs that the machine has from the
-start: a table that stays is seen also after `nft` itself has been removed.
+Needs root. All that a deployment could leave behind counts: files, packages, units, devices, addresses, routes,
+rules, namespaces, nft tables, kernel settings, processes. Only the kernel is asked, and programs that the machine has
+from the start: a table that stays is seen also after `nft` itself has been removed.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -15,25 +16,24 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 TREES = ("/etc", "/usr/local", "/var/lib", "/var/spool", "/opt", "/srv", "/root", "/home", "/tmp", "/run")
-NOISE = re.compile(
-    "|".join(
-        [
-            "/var/lib/apt(/.*)?",  # package lists and the like, refreshed on purpose
-            "/var/lib/dpkg(/.*)?",  # the packages are compared themselves
-            "/var/lib/systemd/(random-seed|timers/.*|timesync/.*)",  # written at shutdowns and by timers
-            "/etc/ld.so.cache|/var/cache/.*",  # made anew with every library that comes or goes
-            "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
-            "/tmp/(systemd-private-|ansible_|\\.).*",  # of running units, and of the module that asks
-            "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
-        ]
-    )
+NOISES = (
+    "/var/lib/apt(/.*)?",  # package lists and the like, refreshed on purpose
+    "/var/lib/dpkg(/.*)?",  # the packages are compared themselves
+    "/var/lib/systemd/(random-seed|timers/.*|timesync/.*)",  # written at shutdowns and by timers
+    "/etc/ld.so.cache",  # made anew with every library that comes or goes
+    "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
+    "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
+    "/tmp/(systemd-private-|ansible_|\\.).*",  # of running units, and of the module that asks
 )
-"""Paths that change by themselves, or are compared in another way."""
+"""Paths that change by themselves, or are compared in another way, as regular expressions."""
+NOISE = re.compile("|".join(NOISES))
 NOISY_SETTINGS = re.compile(r"net\.netfilter\.nf_conntrack_(count|buckets)|net\.core\.netdev_rss_key|.*\.stable_secret")
+MADE = Path("/dev/shm/molecule-made")  # gone with the machine, and in none of TREES
 OWN_PROCESSES = re.compile(r"wireguard-go|wg-migrate|wg-quick")
 NETLINK_NETFILTER = 12  # linux/netlink.h
 NFT_MSG_GETTABLE = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES (linux/netfilter/nfnetlink.h), nf_tables_msg_types
@@ -75,9 +75,9 @@ def describe(path: str) -> str:
 
 def network() -> Iterator[str]:
     """Describe devices, addresses, routes of all tables, and rules, of both families."""
-    for words in (("link",), ("address",)):
-        for device in json.loads(run("ip", "-json", *words, "show")):
-            yield f"{' '.join(words)} {json.dumps(device, sort_keys=True)}"
+    for word in ("link", "address"):
+        for device in json.loads(run("ip", "-json", word, "show")):
+            yield f"{word} {json.dumps(device, sort_keys=True)}"
     for family in ("-4", "-6"):
         for words in (("route", "show", "table", "all"), ("rule", "show")):
             for found in json.loads(run("ip", "-json", family, *words) or "[]"):
@@ -140,8 +140,8 @@ def processes() -> Iterator[str]:
             yield command
 
 
-def main() -> None:
-    """Print all facts, sorted within each kind."""
+def facts() -> list[str]:
+    """Return all facts, sorted within each kind."""
     kinds = {
         "file": files(),
         "network": network(),
@@ -152,9 +152,18 @@ def main() -> None:
         "process": processes(),
         "package": iter(run("dpkg-query", "--show", "--showformat=${Package} ${Version} ${Status}\n").splitlines()),
     }
-    for kind, facts in kinds.items():
-        for fact in sorted(facts):
-            print(kind, fact)
+    return [f"{kind} {fact}" for kind, found in kinds.items() for fact in sorted(found)]
 
 
-main()
+def main() -> int:
+    """Do what the first argument says; return 1 where the machine differs."""
+    now = facts()
+    if sys.argv[1] == "made":
+        MADE.write_text("\n".join(now))
+        return 0
+    differences = list(difflib.unified_diff(MADE.read_text().split("\n"), now, "as made", "now", n=0, lineterm=""))
+    print("\n".join(differences))
+    return int(differences != [])
+
+
+sys.exit(main())
