@@ -71,11 +71,12 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "no root": (host("proxies", "wgnet1", ansible_become=False), "wgnet1 does not let Ansible become root"),
     "no package": (
-        variables(wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
+        # On a proxy: the client's way to its package sources would be the tunnel, and the lab's exit leads to no private network.
+        host("proxies", "wgnet1", wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
         "its package sources have no no-such-package",
     ),
     "no WireGuard to be had": (
-        variables(wireguard_go_package="no-such-wireguard"),
+        host("proxies", "wgnet1", wireguard_go_package="no-such-wireguard"),
         "its package sources have no no-such-wireguard",
     ),
     "no kernel WireGuard": (variables(wireguard_implementation="kernel"), "Write wireguard_implementation: auto"),
