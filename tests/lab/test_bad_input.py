@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "no root": (host("proxies", "wgnet1", ansible_become=False), "wgnet1 does not let Ansible become root"),
     "no package": (
-        # On a proxy: the client's way to its package sources would be the tunnel, and the lab's exit leads to no private network.
+        # On a proxy: the client's way to its package sources is the tunnel, which leads to no private network.
         host("proxies", "wgnet1", wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
         "its package sources have no no-such-package",
     ),
