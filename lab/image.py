@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Collection
 from pathlib import Path
@@ -17,13 +18,13 @@ REPOSITORY = "localhost/wgm-lab"
 BASE = f"{REPOSITORY}/base:trixie"
 REGISTRY_IMAGE = "debian:13-slim"  # a short name: the machine's registries.conf knows which registry
 PULL_SECONDS = 45
-DEBIAN_MIRROR = "http://deb.debian.org/debian"
+BOOTSTRAPPER = Path("/usr/bin/mmdebstrap")
 # The keys that sign Debian 13, of package debian-archive-keyring: an Ubuntu does not trust them by itself.
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def mirror_in(policy: str) -> str:
-    """Return the mirror from which apt has `base-files`, by apt-cache's POLICY of it, or Debian's own.
+def mirror_in(policy: str) -> str | None:
+    """Return the mirror of Debian from which apt has `base-files`, by apt-cache's POLICY of it, or None.
 
     Other repositories have no base-files, whatever their addresses look like. The path tells a mirror of Debian: it
     ends in `debian`, as Ubuntu's end in `ubuntu`. Only plain HTTP counts: a bare Debian has no certificates yet.
@@ -31,12 +32,21 @@ def mirror_in(policy: str) -> str:
     for word in policy.split():
         if word.startswith("http://") and word.rstrip("/").endswith("/debian"):
             return word.rstrip("/")
-    return DEBIAN_MIRROR
+    return None
 
 
 def own_mirror() -> str:
-    """Return the mirror of Debian that this machine's own apt uses, or Debian's."""
-    return mirror_in(answer(["apt-cache", "policy", "base-files"]) or "")
+    """Return the mirror of Debian that this machine's own apt uses, or the one that mmdebstrap takes by itself.
+
+    Raises LabError where mmdebstrap names none.
+    """
+    own = mirror_in(answer(["apt-cache", "policy", "base-files"]) or "")
+    if own:
+        return own
+    default = re.search(r"\$mirror\s*=\s*'(http://[^']+/debian)'", BOOTSTRAPPER.read_text())
+    if default is None:
+        raise LabError(f"{BOOTSTRAPPER} names no mirror of Debian: add one to this machine's apt sources")
+    return default.group(1)
 
 
 def recipe_tag(recipe: Path, mirror: str) -> str:
