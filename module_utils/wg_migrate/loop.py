@@ -24,7 +24,7 @@ from .interval import read_interval
 from .notify import notify, watchdog_period
 from .route_switch import RouteSwitch, encode
 from .schedule import Deadlines, round_robin
-from .sessions import Session, read_sessions
+from .sessions import read_sessions
 from .system import System
 from .tunnel_want import known_paths
 
@@ -59,7 +59,6 @@ class Loop:
         endpoint = f"{config.exit.address}:{config.exit.port}"
         self._unpin = ["wg", "set", INNER_DEVICE, "peer", str(config.exit.public_key), "endpoint", endpoint]
         self._messages: dict[str, bytes] = {}
-        self._sessions: dict[str, Session] = {}
         self._live: frozenset[str] = frozenset()
         self._per_path = dict.fromkeys(self._names, 0)
         self._started = time.monotonic()
@@ -71,13 +70,13 @@ class Loop:
 
     def check(self, now: float) -> None:
         """See which paths have a live session and prepare their messages; a device may have been made anew."""
-        self._sessions = read_sessions(self._system)
+        sessions = read_sessions(self._system)
         messages = {name: encode(index, self._source) for name, index in _indices(self._names).items()}
         if self._messages and messages != self._messages:
             # wireguard-go may be pinned to the device that is gone; its endpoint set anew makes it ask the routes.
             self._system.attempt(self._unpin)
         self._messages = messages
-        self._live = frozenset(n for n in self._messages if n in self._sessions and self._sessions[n].live)
+        self._live = frozenset(n for n in self._messages if n in sessions and sessions[n].live)
         warm = len(self._live) == len(self._names)
         self.next_check = now + (CHECK_WHILE_WARM if warm else CHECK_WHILE_COLD)
 

@@ -212,6 +212,7 @@ def wanted_routes(want: Wanted, peers: Iterable[Peer]) -> list[str]:
     """Return the routes that wg-quick makes at a start: allowed networks that no address of the interface covers."""
     connected = [ipaddress.ip_interface(address).network for address in want.addresses]
     networks = [ipaddress.ip_network(network) for peer in peers for network in peer.allowed_ips]
+    # mypy cannot see that the versions are compared first, so that both are of one kind.
     return [
         str(network)
         for network in networks
