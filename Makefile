@@ -1,6 +1,6 @@
 # The few commands that a newcomer needs. Everything behind them is a script or a playbook that can be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-tests demo up down test lint test-unit test-kernel test-lab requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-kernel test-lab requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ down:  ## remove every trace of the lab
 
 test: bootstrap-tests  ## everything below
 	@scripts/test
+
+bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 25 minutes
+	@scripts/bench
 
 lint: bootstrap-tests  ## style, types, documentation against code
 	@scripts/test lint

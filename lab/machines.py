@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.controller import podman, podman_json
@@ -111,8 +112,12 @@ def ensure_machines(tag: str) -> None:
 
 
 def refuse_foreign(have: dict[str, Container]) -> None:
-    """Raise LabError where the machines that stand belong to another checkout: names and addresses are one for all."""
+    """Raise LabError where the machines that stand belong to another checkout: names and addresses are one for all.
+
+    A checkout that is gone can take nothing down any more; its machines, whose keys went with it, are made anew.
+    """
     owners = {container.owner for container in have.values() if container.state != "absent"} - {str(ROOT)}
+    owners = {owner for owner in owners if not owner or Path(owner).exists()}
     if owners:
         raise LabError(
             f"a lab of {' and '.join(sorted(owner or 'somebody else' for owner in owners))} stands on this machine, "

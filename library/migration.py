@@ -7,11 +7,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: migration
-short_description: Start or stop the migration loop, or change its interval
+short_description: Start or stop the migration loop, or change its schedule
 version_added: 1.0.0
 description:
   - The loop moves the client's inner tunnel from path to path. It is the service C(wg-migrate-loop.service).
-  - A running loop is told a new interval over its control socket; it is not restarted, and no packet is lost.
+  - A running loop is told a new schedule over its control socket; it is not restarted, and no packet is lost.
 author:
   - wg-migrate developers (@wg-migrate)
 attributes:
@@ -19,20 +19,27 @@ attributes:
     description: Says what would be done and changes nothing.
     support: full
   diff_mode:
-    description: Shows state and interval before and after.
+    description: Shows state and schedule before and after.
     support: full
 options:
   state:
     description:
       - V(started) runs the loop now and after every boot.
       - V(stopped) stops it now and for good; the traffic stays on the path where it is.
-      - V(absent) also forgets the interval.
+      - V(absent) also forgets the schedule.
     type: str
     choices: [started, stopped, absent]
     default: started
   interval:
-    description: Seconds between two switches, from 0.001 to 86400. Required with O(state=started).
+    description:
+      - Seconds between two switches, from 0.001 to 86400, where O(schedule) does not say when to switch.
+      - With O(state=started), this or O(schedule) is required.
     type: raw
+  schedule:
+    description:
+      - When to switch and to which path. Its keys are those of role C(migration)'s C(migration_schedule).
+      - Refused, before anything is changed, where a key is unknown, out of range, or does not fit the client's paths.
+    type: dict
 seealso:
   - module: double_tunnel
 """
@@ -42,6 +49,14 @@ EXAMPLES = r"""
   migration:
     state: started
     interval: 0.1
+
+- name: Switch after batches of packets, with weights drawn anew for each minute
+  migration:
+    schedule:
+      packets: [50, 70]
+      strategy: dirichlet
+      max_share: 0.6
+      session: 60
 
 - name: Stay on one path
   migration:
@@ -56,15 +71,15 @@ actions:
   elements: str
   sample: ["systemctl start wg-migrate-loop.service"]
 before:
-  description: State and interval before.
+  description: State and schedule before.
   returned: always
   type: dict
-  sample: {"state": "stopped", "interval": null}
+  sample: {"state": "stopped", "at_boot": false, "schedule": null}
 after:
-  description: State and interval as wanted.
+  description: State and schedule as wanted.
   returned: always
   type: dict
-  sample: {"state": "started", "interval": 0.1}
+  sample: {"state": "started", "at_boot": true, "schedule": {"period": 0.1, "strategy": "round_robin"}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -75,6 +90,7 @@ from ansible.module_utils.wg_migrate.system import System
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
     "interval": {"type": "raw"},
+    "schedule": {"type": "dict"},
 }
 
 
@@ -82,12 +98,12 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
-        required_if=[("state", "started", ("interval",))],
+        required_if=[("state", "started", ("interval", "schedule"), True)],
         supports_check_mode=True,
     )
     system = System()
     try:
-        want = loop_state.wanted(module.params["state"], module.params["interval"])
+        want = loop_state.wanted(system, *(module.params[name] for name in ("state", "interval", "schedule")))
         have = loop_state.read(system)
         actions = loop_state.plan(have, want)
         if not module.check_mode:

@@ -6,16 +6,15 @@ import argparse
 import json
 import os
 import sys
-from typing import Any
+from pathlib import Path
 
-from . import control, loop, tunnel
+from . import control, loop_service, metrics, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
 from .interval import read_interval
 from .report import report
+from .schedule import parse
 from .system import System
-
-_ROW = "{:8} {:16} {:8} {:>10} {:>12} {:>12} {:>14} {:>14}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,10 +39,19 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the migration loop (the service does this)").set_defaults(run=_run)
     status = commands.add_parser("status", help="tell what tunnel and loop are doing")
     status.add_argument("--json", action="store_true", help="as JSON")
+    status.add_argument("--follow", action="store_true", help="again every second, until Ctrl-C")
     status.set_defaults(run=_status)
-    interval = commands.add_parser("interval", help="change the running loop's interval, until it is started again")
+    schedule = commands.add_parser("schedule", help="show the running loop's schedule, or change it until it ends")
+    schedule.add_argument("file", nargs="?", help="a schedule as JSON; - is standard input")
+    schedule.set_defaults(run=_schedule)
+    interval = commands.add_parser("interval", help="change only the period of the running loop's schedule")
     interval.add_argument("seconds", help="from 0.001 to 86400")
     interval.set_defaults(run=_interval)
+    session = commands.add_parser("new-session", help="begin a session: weights and batches are drawn anew")
+    session.set_defaults(run=_new_session)
+    measures = commands.add_parser("metrics", help="write the state for node_exporter's textfile collector")
+    measures.add_argument("file", help="whole path, ending in .prom")
+    measures.set_defaults(run=_metrics)
     execute = commands.add_parser("exec", help="run a command where its traffic goes through the tunnel")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
     execute.set_defaults(run=_exec)
@@ -61,7 +69,26 @@ def _down(_options: argparse.Namespace, system: System) -> None:
 
 
 def _run(_options: argparse.Namespace, system: System) -> None:
-    loop.run(system)
+    loop_service.run(system)
+
+
+def _schedule(options: argparse.Namespace, _system: System) -> None:
+    if options.file is None:
+        print(json.dumps(control.ask({"command": "status"})["schedule"], indent=2))
+        return
+    try:
+        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text()
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WgMigrateError(
+            f'{options.file} is not JSON ({error}): write an object such as {{"period": 0.1}}'
+        ) from None
+    parse(document)  # what is wrong in itself is refused here, also where no loop runs
+    control.ask({"command": "schedule", "schedule": document})
+
+
+def _new_session(_options: argparse.Namespace, _system: System) -> None:
+    control.ask({"command": "new_session"})
 
 
 def _interval(options: argparse.Namespace, _system: System) -> None:
@@ -79,34 +106,15 @@ def _exec(options: argparse.Namespace, system: System) -> None:
 
 
 def _status(options: argparse.Namespace, system: System) -> None:
+    if options.follow:
+        status_text.follow(system, sys.stdout, options.json)
+        return
     state = report(system)
-    print(json.dumps(state, indent=2) if options.json else _table(state))
+    print(json.dumps(state, indent=2) if options.json else status_text.table(state))
 
 
-def _table(state: dict[str, Any]) -> str:
-    up = "up" if state["up"] else "NOT up: run 'systemctl restart wg-migrate'"
-    lines = [
-        f"scope {state['scope']}, {state['implementation']} WireGuard, exit {state['exit']}, tunnel {up}",
-        _loop_line(state),
-        _ROW.format("path", "proxy", "session", "handshake", "packets up", "down", "bytes up", "down"),
-    ]
-    for name, path in state["paths"].items():
-        age = path.get("handshake_age")
-        handshake = "never" if age is None else f"{age:.0f} s ago"
-        counters = [path.get(key, 0) for key in ("packets_up", "packets_down", "bytes_up", "bytes_down")]
-        lines.append(_ROW.format(name, path["proxy"], "live" if path["live"] else "none", handshake, *counters))
-    return "\n".join(lines)
-
-
-def _loop_line(state: dict[str, Any]) -> str:
-    loop_state = state["loop"]
-    if not loop_state:
-        return f"loop stopped, all traffic on {state['active']}"
-    mean, worst = loop_state["lateness_mean"] * 1000, loop_state["lateness_worst"] * 1000
-    return (
-        f"loop running, every {loop_state['interval']:g} s, {loop_state['switches']} switches, "
-        f"{loop_state['switches_missed']} missed, late by {mean:.2f} ms on average and {worst:.2f} ms at worst"
-    )
+def _metrics(options: argparse.Namespace, system: System) -> None:
+    metrics.write(system, options.file)
 
 
 def _fail(message: str) -> int:

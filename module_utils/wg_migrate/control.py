@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .errors import WgMigrateError
@@ -17,6 +17,7 @@ from .errors import WgMigrateError
 PATH = "/run/wg-migrate/control.sock"
 LARGEST = 65536
 """Bytes of a request or an answer."""
+_LONGEST_ERROR = 2000
 _TIMEOUT = 2.0
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
@@ -36,32 +37,33 @@ class ControlServer:
         self._listener.listen(8)
         self._connections: list[socket.socket] = []
 
-    def sockets(self) -> list[socket.socket]:
+    def descriptors(self) -> list[int]:
         """Return what to wait for."""
-        return [self._listener, *self._connections]
+        return [each.fileno() for each in (self._listener, *self._connections)]
 
-    def serve(self, ready: list[socket.socket]) -> None:
-        """Accept and answer on the sockets that have something to read."""
-        for each in ready:
-            if each is self._listener:
-                with contextlib.suppress(BlockingIOError):
-                    connection, _ = self._listener.accept()
-                    connection.setblocking(False)
-                    self._connections.append(connection)
-            else:
-                self._answer(each)
+    def serve(self, ready: Collection[int]) -> None:
+        """Accept and answer on the sockets that have something to read, which are given by their descriptors."""
+        if self._listener.fileno() in ready:
+            with contextlib.suppress(BlockingIOError):
+                connection, _ = self._listener.accept()
+                connection.setblocking(False)
+                self._connections.append(connection)
+        for each in [each for each in self._connections if each.fileno() in ready]:
+            self._answer(each)
 
     def _answer(self, connection: socket.socket) -> None:
-        keep = False
+        answered = False
         with contextlib.suppress(OSError):  # a peer that went away, or does not read
             request, _, flags, _ = connection.recvmsg(LARGEST)
-            if request:
-                too_long = bool(flags & socket.MSG_TRUNC)
-                connection.send(json.dumps(self._reply(request, too_long)).encode())
-                keep = True
-        if not keep:
-            self._connections.remove(connection)
-            connection.close()
+            answered = bool(request)
+        if answered:
+            # Outside: an error of the loop itself is none of the peer's.
+            reply = self._reply(request, bool(flags & socket.MSG_TRUNC))
+            with contextlib.suppress(OSError):
+                connection.send(json.dumps(reply).encode())
+                return
+        self._connections.remove(connection)
+        connection.close()
 
     def _reply(self, request: bytes, too_long: bool) -> dict[str, Any]:
         if too_long:
@@ -75,7 +77,7 @@ class ControlServer:
         try:
             return self._handler(document)
         except WgMigrateError as error:
-            return {"error": str(error)}
+            return {"error": str(error)[:_LONGEST_ERROR]}  # it may repeat a word of any length
 
 
 def ask(request: dict[str, Any], path: str = PATH) -> dict[str, Any]:
@@ -83,11 +85,14 @@ def ask(request: dict[str, Any], path: str = PATH) -> dict[str, Any]:
 
     Raises WgMigrateError where no loop is running, it does not answer, or it refuses.
     """
+    text = json.dumps(request).encode()
+    if len(text) > LARGEST:
+        raise WgMigrateError(f"the request is longer than {LARGEST} bytes: write a shorter one")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
         connection.settimeout(_TIMEOUT)
         try:
             connection.connect(path)
-            connection.send(json.dumps(request).encode())
+            connection.send(text)
             answer = json.loads(connection.recv(LARGEST))
         except (FileNotFoundError, ConnectionRefusedError):
             raise WgMigrateError("the migration loop is not running: start it with playbooks/migrate.yml") from None

@@ -11,11 +11,14 @@ def outer_rules(mark: str) -> str:
     wireguard-go sends each packet by the device that the last one came in by ("sticky sockets": IP_PKTINFO), whatever
     the routes say. A changed mark in a chain of type route makes the kernel ask the routes again, so a switch takes
     hold of a busy download too.
+
+    A packet that has a mark already is left alone: the mark of a path, which the chain of the batches sets before this
+    one, has made the kernel ask by itself, and another mark would take the packet away from its path.
     """
     return f"""
 	chain output {{
 		type route hook output priority mangle; policy accept;
-		oifname != "lo" meta mark set {mark}
+		oifname != "lo" meta mark 0 meta mark set {mark}
 	}}
 """
 

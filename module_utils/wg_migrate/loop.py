@@ -1,221 +1,315 @@
-"""The migration loop: on each deadline one netlink message moves wg0 to the next path, one small packet says so.
+"""The migration loop: moves wg0 from path to path as the schedule says, and leaves out the paths that are dead.
 
-It starts in the host's namespace, opens there (or in the applications' namespace) the socket of the small packets, goes
-into namespace wgnet for good, and gives up the right to leave it.
+By a period, each switch is one netlink message. By packets, nftables walks through a table of batches (batches.py), and
+the loop only draws the table anew: for each session, and when the paths to use change.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import select
-import signal
-import socket
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping
 from typing import Any
 
-from . import control, privileges, schedule_file
-from .config import INNER_DEVICE, OUTER_NAMESPACE, Config, load
+from .batch_table import BatchTable
+from .batches import draw_batches
+from .choice import Chooser
+from .config import INNER_DEVICE, Config
+from .deadlines import Deadlines
 from .errors import WgMigrateError
+from .figures import Figures
+from .health import DOWN
 from .installed_code import fingerprint
 from .interval import read_interval
-from .notify import notify, watchdog_period
-from .route_switch import RouteSwitch, encode
-from .schedule import Deadlines, round_robin
-from .sessions import read_sessions
+from .nudge import Nudge
+from .randomness import generator
+from .repair import Repair
+from .roads import Roads
+from .route_switch import RouteSwitch
+from .schedule import DEFAULT_PERIOD, Schedule, parse, plain
+from .sessions import Session
 from .system import System
-from .tunnel_want import known_paths
+from .tunnel_want import known_paths, path_mark
+from .watch import Watch
 
-DISCARD_PORT = 9
-"""RFC 863; the exit drops the packet unanswered."""
-CHECK_WHILE_COLD = 0.5
-CHECK_WHILE_WARM = 5.0
-"""Seconds between two looks at the sessions' ages: a look costs a process, about 5 ms."""
-
-
-@dataclass
-class Figures:
-    """What the loop counts; `lateness` in seconds, of the switches that were made."""
-
-    switches: int = 0
-    missed: int = 0
-    nudges_failed: int = 0
-    switches_failed: int = 0
-    lateness_sum: float = 0.0
-    lateness_worst: float = 0.0
+FIND_IN_HASTE = 0.5
+FIND_UNPROBED = 5.0
+FIND_WHEN_SURE = 60.0
+"""Seconds between two looks at devices and sessions, which cost a process: shortly after a start or a change, while a
+path is judged by its session, and while all are judged by their probes."""
+_HASTE = 30.0
+_NEVER = float("inf")
+_SOON = 0.05
+_FRESH = 0.005
+"""Seconds for which the counters are fresh enough to keep a cap."""
 
 
 class Loop:
-    """The state of a running loop. `step` does what is due and returns; `serve` and `check` are its parts."""
+    """The state of a running loop. Its methods do what is due and return; `wake` is when something is due next.
 
-    def __init__(self, config: Config, interval: float, system: System, switch: RouteSwitch, nudge: Nudge) -> None:
-        self._system = system
-        self._switch = switch
-        self._nudge = nudge
-        self._names = [path.name for path in known_paths(config)]
-        self._source = config.overlay_address
-        endpoint = f"{config.exit.address}:{config.exit.port}"
-        self._unpin = ["wg", "set", INNER_DEVICE, "peer", str(config.exit.public_key), "endpoint", endpoint]
-        self._messages: dict[str, bytes] = {}
-        self._live: frozenset[str] = frozenset()
-        self._per_path = dict.fromkeys(self._names, 0)
-        self._started = time.monotonic()
-        self._code = fingerprint(system)
-        self.active = ""
-        self.figures = Figures()
-        self.deadlines = Deadlines(interval, self._started)
-        self.next_check = self._started
-
-    def check(self, now: float) -> None:
-        """See which paths have a live session and prepare their messages; a device may have been made anew."""
-        sessions = read_sessions(self._system)
-        messages = {name: encode(index, self._source) for name, index in _indices(self._names).items()}
-        if self._messages and messages != self._messages:
-            # wireguard-go may be pinned to the device that is gone; its endpoint set anew makes it ask the routes.
-            self._system.attempt(self._unpin)
-        self._messages = messages
-        self._live = frozenset(n for n in self._messages if n in sessions and sessions[n].live)
-        warm = len(self._live) == len(self._names)
-        self.next_check = now + (CHECK_WHILE_WARM if warm else CHECK_WHILE_COLD)
-
-    def switch(self, now: float) -> None:
-        """Move to the next path, if there is one to move to, and tell the exit by a packet through wg0."""
-        lateness = now - self.deadlines.next
-        self.figures.missed += self.deadlines.advance(now)
-        path = round_robin(self._names, self.active, self._live)
-        if path is None:
-            return
-        try:
-            self._switch.send(self._messages[path])
-        except OSError as error:
-            # The device is gone or down: the route stands where it stood; look again at once.
-            self.figures.switches_failed += 1
-            self._live -= {path}
-            self.next_check = now
-            if error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EINVAL):
-                raise
-            return
-        self.active = path
-        self.figures.switches += 1
-        self._per_path[path] += 1
-        self.figures.lateness_sum += lateness
-        self.figures.lateness_worst = max(self.figures.lateness_worst, lateness)
-        if not self._nudge.send():
-            self.figures.nudges_failed += 1
-
-    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer a request of the control socket. Raises WgMigrateError for one that is refused."""
-        command = request.get("command")
-        if command == "status":
-            return self.status()
-        if command == "interval":
-            self.deadlines.change(read_interval(request.get("interval")), time.monotonic())
-            return self.status()
-        raise WgMigrateError(f"unknown command {command!r}: send status or interval")
-
-    def status(self) -> dict[str, Any]:
-        """Return the loop's state as plain data; times in seconds."""
-        figures = self.figures
-        elapsed = time.monotonic() - self._started
-        return {
-            "code": self._code,
-            "interval": self.deadlines.interval,
-            "active": self.active,
-            "running_seconds": round(elapsed, 3),
-            "switches": figures.switches,
-            "switches_missed": figures.missed,
-            "switches_failed": figures.switches_failed,
-            "nudges_failed": figures.nudges_failed,
-            "lateness_mean": round(figures.lateness_sum / figures.switches, 6) if figures.switches else 0.0,
-            "lateness_worst": round(figures.lateness_worst, 6),
-            "paths": {name: {"live": name in self._live, "switches": self._per_path[name]} for name in self._names},
-        }
-
-
-class Nudge:
-    """A small packet through wg0: the exit follows the path of the last packet that it heard.
-
-    Opened in the namespace where wg0 is, and bound to it, so that it can leave by nothing else.
+    Times are seconds of the monotonic clock.
     """
 
-    def __init__(self, exit_inner_address: str) -> None:
-        self._target = (exit_inner_address, DISCARD_PORT)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, INNER_DEVICE.encode() + b"\0")
-        self._socket.setblocking(False)
+    def __init__(
+        self,
+        config: Config,
+        system: System,
+        switch: RouteSwitch,
+        nudge: Nudge,
+        watch: Watch,
+        repair: Repair,
+        now: float,
+    ) -> None:
+        self._system = system
+        self._nudge = nudge
+        self._watch = watch
+        self._repair = repair
+        self._names = [path.name for path in known_paths(config)]
+        self._roads = Roads(switch, self._names, config.overlay_address)
+        marks = [f"{path_mark(name):#x}" for name in self._names]
+        self._table = BatchTable(system, marks, config.exit.address, config.exit.port)
+        endpoint = f"{config.exit.address}:{config.exit.port}"
+        self._unpin = ["wg", "set", INNER_DEVICE, "peer", str(config.exit.public_key), "endpoint", endpoint]
+        self._present: list[bool] = []
+        self._usable: list[int] = []
+        self._drawn_for: list[int] = []
+        self._per_path = [0] * len(self._names)
+        self._nudging = True
+        self._nudges_since_look = self._switches_since_look = 0
+        self._looked = self._started = now
+        self._session_number = 0
+        self._session_started = now
+        self._session_end = _NEVER
+        self._code = fingerprint(system)
+        self._rng = generator(None)
+        self.schedule = Schedule(period=DEFAULT_PERIOD)
+        self._chooser = Chooser(self.schedule, self._names, self._rng)
+        self._deadlines: Deadlines | None = None
+        self.problem: str | None = None
+        self.figures = Figures()
+        self.next_find = now
+        self._hasty_until = now + _HASTE
+        self._table_problem: str | None = None
 
-    def send(self) -> bool:
-        """Send the packet; return whether it went (a full queue means that there is traffic enough without it)."""
+    def take(self, schedule: Schedule, now: float) -> None:
+        """Go on with another schedule; no packet is lost meanwhile.
+
+        Raises WgMigrateError where it does not fit the paths or nft refuses it; the one before then goes on.
+        """
+        rng = generator(schedule.seed)
+        chooser = Chooser(schedule, self._names, rng)
+        if schedule.period is None:
+            self._draw(schedule, chooser, rng, [0.0] * len(self._names), now)
+        else:
+            # The main route stands on a path all the time, so there is somewhere to go when the batches are gone.
+            self._table.unload()
+            self._observe(now)
+            self._table.begin([], self._watch.sent_by_all())
+            self._drawn_for = []
+        self.schedule, self._chooser, self._rng = schedule, chooser, rng
+        self._deadlines = None
+        if schedule.period is not None:
+            self._deadlines = Deadlines(schedule.period, schedule.jitter, rng, now)
+        self._watch.settle(schedule.health)
+        self.problem = self._table_problem = None
+        self._begin_session(now)
+
+    def find(self, indices: Mapping[str, int], sessions: Mapping[str, Session], now: float) -> None:
+        """Take note of the devices that there are, by their index, and of their sessions; look at all of them."""
+        self._roads.find(indices)
+        self._watch.find(indices, sessions, now)
+        self.look(now)
+        sure = self._watch.problem is None and all(path.answers for path in self._watch.paths)
+        hasty = now < self._hasty_until and any(path.state == DOWN for path in self._watch.paths)
+        self.next_find = now + (FIND_IN_HASTE if hasty else FIND_WHEN_SURE if sure else FIND_UNPROBED)
+
+    def wake(self) -> float:
+        """Return when something is due next."""
+        next_switch = self._deadlines.next if self._deadlines else _NEVER
+        return min(next_switch, self._watch.next_look, self.next_find, self._session_end)
+
+    def step(self, now: float) -> None:
+        """Do what is due, but for the looks at the sessions, which cost a process."""
+        soon = now
+        if self._deadlines and now >= self._deadlines.next:
+            self.switch(now)
+            # Waking up is what costs most, so a look that is due before the next switch is taken along.
+            soon += min(_SOON, self._deadlines.period / 2)
+        if soon >= self._watch.next_look:
+            self.look(now)
+        if now >= self._session_end:
+            self.new_session(now)
+
+    def switch(self, now: float) -> None:
+        """Move to the next path, if there is one to move to."""
+        assert self._deadlines is not None
+        lateness = now - self._deadlines.due
+        self.figures.missed += self._deadlines.advance(now)
+        if self.schedule.max_share < 1 and now > self._looked + _FRESH:
+            self.look(now)
+        active = self._roads.active
+        path = self._chooser.choose(active, self._usable, self._watch.carried_now)
+        if path is None or path == active or not self._move(path, now):
+            return
+        figures = self.figures
+        figures.switches += 1
+        figures.timed += 1
+        self._switches_since_look += 1
+        self._per_path[path] += 1
+        figures.lateness_sum += lateness
+        figures.lateness_worst = max(figures.lateness_worst, lateness)
+        if self._nudging:
+            self._tell_exit()
+
+    def look(self, now: float) -> None:
+        """Look at counters and probes; leave a path that is dead at once."""
+        self._observe(now)
+        self._see_devices(now)
+        usable = self._watch.usable()
+        if usable != self._usable or self._roads.active not in usable:
+            self._use(usable, now)
+        if self.schedule.period is None and self._watch.standing() != self._drawn_for:
+            self._redraw(self._watch.carried(), now)
+
+    def _observe(self, now: float) -> None:
+        self._watch.look(self._nudges_since_look, now)
+        # A download follows the client's own packets. The exit is told only where these are too few to show the way.
+        enough = 2 * max(1, self._switches_since_look)
+        self._nudging = self._watch.listening(now) and self._watch.up_since_look < enough
+        self._nudges_since_look = self._switches_since_look = 0
+        self._looked = now
+
+    def new_session(self, now: float) -> None:
+        """Begin a session: new weights, new batches, and shares counted from nothing."""
+        self._chooser.new_session()
+        if self.schedule.period is not None:
+            self.look(now)
+        else:
+            self._redraw([0.0] * len(self._names), now)
+        self._begin_session(now)
+
+    def stop(self) -> None:
+        """Leave all traffic on one path: without the loop nobody would take a dead path out of the batches."""
+        self._table.unload()
+
+    def handle(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+        """Answer a request of the control socket. Raises WgMigrateError for one that is refused."""
+        command = request.get("command")
+        if command == "schedule":
+            self.take(parse(request.get("schedule")), now)
+        elif command == "interval":
+            period = read_interval(request.get("interval"))
+            document = {key: value for key, value in plain(self.schedule).items() if key not in _BY_PACKETS}
+            self.take(parse({**document, "period": period}), now)
+        elif command == "new_session":
+            self.new_session(now)
+        elif command != "status":
+            raise WgMigrateError(f"unknown command {command!r}: send status, schedule, interval or new_session")
+        return self.status(now)
+
+    def status(self, now: float) -> dict[str, Any]:
+        """Return the loop's state as plain data; times in seconds, shares from 0 to 1 of the packets sent."""
+        self.look(now)
+        figures, watch = self.figures, self._watch
+        passed = self._table.passed(watch.sent_by_all())
+        return {
+            "code": self._code,
+            "schedule": plain(self.schedule),
+            "replayed": self.schedule.seed is not None,
+            "problem": self.problem or self._table_problem or watch.problem,
+            "active": "" if self._roads.active is None else self._names[self._roads.active],
+            "all_down": watch.all_down(),
+            "running_seconds": round(now - self._started, 3),
+            "switches": figures.switches + sum(passed.values()),
+            "switches_missed": figures.missed,
+            "switches_failed": figures.switches_failed,
+            "nudges": figures.nudges,
+            "nudges_failed": figures.nudges_failed,
+            "lateness_mean": round(figures.lateness_sum / figures.timed, 6) if figures.timed else 0.0,
+            "lateness_worst": round(figures.lateness_worst, 6),
+            "repairs": figures.repairs,
+            "session": {
+                "number": self._session_number,
+                "seconds": round(now - self._session_started, 3),
+                "weights": [round(weight, 4) for weight in self._chooser.weights],
+            },
+            "paths": {
+                name: {"switches": self._per_path[number] + passed.get(number, 0), **watch.status(number, now)}
+                for number, name in enumerate(self._names)
+            },
+        }
+
+    def _move(self, path: int, now: float) -> bool:
+        """Put the main route on a path; return whether it stands there."""
         try:
-            self._socket.sendto(b"", self._target)
-        except OSError:
+            self._roads.move(path)
+        except (OSError, KeyError) as error:
+            # The device is gone or down: the route stands where it stood; look again at once.
+            self.figures.switches_failed += 1
+            self._watch.lost(path, now)
+            self._usable = self._watch.usable()
+            self.next_find, self._hasty_until = now, now + _HASTE
+            if isinstance(error, OSError) and error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EINVAL):
+                raise
             return False
         return True
 
-
-def run(system: System) -> None:
-    """Run the loop until SIGTERM. Raises WgMigrateError where there is nothing to run on."""
-    config = load(system)
-    interval = schedule_file.load(system)
-    nudge = _in_namespaces(config)
-    privileges.keep_only_net_admin()
-    loop = Loop(config, interval, system, RouteSwitch(), nudge)
-    server = control.ControlServer(control.PATH, loop.handle)
-    with _stop_signals() as stopping:
-        loop.check(time.monotonic())
-        notify("READY=1")
-        _serve_until(stopping, loop, server)
-        notify("STOPPING=1")
-
-
-def _in_namespaces(config: Config) -> Nudge:
-    """Open what must be opened where wg0 is, and end up in namespace wgnet."""
-    try:
-        if config.inner_namespace:
-            privileges.enter_namespace(config.inner_namespace)
-        nudge = Nudge(config.exit.inner_address)
-        privileges.enter_namespace(OUTER_NAMESPACE)
-    except OSError as error:
-        raise WgMigrateError(f"the tunnel is not up ({error}): run 'systemctl restart wg-migrate'") from None
-    return nudge
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[socket.socket]:
-    """Give a socket that becomes readable when the process is asked to stop (SIGTERM, SIGINT)."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    with reader, writer:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)  # without a handler Python would not write to the socket
-        signal.set_wakeup_fd(writer.fileno())
-        yield reader
-        signal.set_wakeup_fd(-1)
-
-
-def _serve_until(stopping: socket.socket, loop: Loop, server: control.ControlServer) -> None:
-    period = watchdog_period()
-    next_watchdog = time.monotonic()
-    while True:
-        wake = min(loop.deadlines.next, loop.next_check, next_watchdog)
-        # select waits in microseconds; epoll would round the wait to whole milliseconds.
-        ready, _, _ = select.select([stopping, *server.sockets()], [], [], max(0.0, wake - time.monotonic()))
-        now = time.monotonic()
-        if now >= loop.deadlines.next:
-            loop.switch(now)
-        if stopping in ready:
+    def _use(self, usable: list[int], now: float) -> None:
+        """Send by these paths from now on, and by no other."""
+        self._usable = usable
+        if not usable:
             return
-        server.serve(ready)
-        if now >= loop.next_check:
-            loop.check(now)
-        if now >= next_watchdog:
-            notify("WATCHDOG=1")
-            next_watchdog = now + period
+        while self._usable and self._roads.active not in self._usable:
+            path = self._chooser.choose(self._roads.active, self._usable, self._watch.carried_now)
+            if path is not None and self._move(path, now):
+                self.figures.switches += 1
+                self._per_path[path] += 1
+        self._roads.detour(self._usable)
+        # The exit may still send by a path that is dead.
+        self._tell_exit()
+
+    def _draw(self, schedule: Schedule, chooser: Chooser, rng: random.Random, before: list[float], now: float) -> None:
+        """Draw a table of batches and let nft walk through it. Without a path to use, that waits until there is one."""
+        paths = self._watch.standing()
+        if paths:
+            drawn = draw_batches(schedule, chooser, paths, rng, before)
+            self._table.load(drawn)
+        self._drawn_for = paths
+        if paths:
+            self._observe(now)
+            self._table.begin(drawn, self._watch.sent_by_all())
+
+    def _redraw(self, before: list[float], now: float) -> None:
+        """Draw the table anew; where nft refuses it, the one before goes on, and the status says why."""
+        try:
+            self._draw(self.schedule, self._chooser, self._rng, before, now)
+            self._table_problem = None
+        except WgMigrateError as error:
+            self._table_problem = str(error)
+            self._drawn_for = self._watch.standing()  # not again at each look
+
+    def _see_devices(self, now: float) -> None:
+        """Ask for the tunnel to be rebuilt where a device is gone."""
+        present = [path.present for path in self._watch.paths]
+        if self._present and present != self._present:
+            # wireguard-go may be pinned to the device that is gone; its endpoint set anew makes it ask the routes.
+            self._system.attempt(self._unpin)
+            self.next_find, self._hasty_until = now, now + _HASTE
+        self._present = present
+        if self._nudge.lost() or not all(present):
+            self.figures.repairs += self._repair.ask(now)
+
+    def _begin_session(self, now: float) -> None:
+        self._watch.new_session()
+        self._session_number += 1
+        self._session_started = now
+        self._session_end = now + self.schedule.session if self.schedule.session else _NEVER
+
+    def _tell_exit(self) -> None:
+        self.figures.nudges += 1
+        self._nudges_since_look += 1
+        if not self._nudge.send():
+            self.figures.nudges_failed += 1
 
 
-def _indices(names: list[str]) -> dict[str, int]:
-    """Return the device index of each path that is in this namespace."""
-    present = {name: index for index, name in socket.if_nameindex()}
-    return {name: present[name] for name in names if name in present}
+_BY_PACKETS = ("packets", "packets_mean", "batches")

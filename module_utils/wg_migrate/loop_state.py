@@ -1,20 +1,22 @@
-"""The loop as a service: running or not, now and at boot, and with which interval."""
+"""The loop as a service: running or not, now and at boot, and with which schedule."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import control, schedule_file
+from . import config, control, schedule_file
 from .errors import WgMigrateError
 from .installed_code import fingerprint
-from .interval import read_interval
+from .schedule import WHEN, Schedule, fit, parse, plain
 from .system import System
 from .tunnel_apply import LOOP_UNIT
+from .tunnel_want import known_paths
 
 WRITE = f"write {schedule_file.PATH}"
 REMOVE = f"remove {schedule_file.PATH}"
-TELL = "tell the running loop its interval"
+TELL = "tell the running loop its schedule"
 ENABLE = f"enable {LOOP_UNIT}"
 START = f"start {LOOP_UNIT}"
 STOP = f"stop {LOOP_UNIT}"
@@ -23,35 +25,51 @@ DISABLE = f"disable {LOOP_UNIT}"
 
 @dataclass(frozen=True)
 class LoopState:
-    """Whether the loop runs and starts at boot, and its intervals in seconds: in the file, and of the running loop."""
+    """Whether the loop runs and starts at boot, and its schedules: in the file, and of the running loop."""
 
     active: bool
     enabled: bool
-    written: float | None
-    running: float | None
+    written: Schedule | None
+    running: Schedule | None
 
     def readable(self) -> dict[str, Any]:
         """Return the state as plain data, for results and diffs."""
-        interval = self.running if self.active else self.written
-        return {"state": "started" if self.active else "stopped", "at_boot": self.enabled, "interval": interval}
+        return _readable(self.active, self.enabled, self.running if self.active else self.written)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """`interval` is in seconds; with a stopped loop, None keeps the one that is written."""
+    """With a stopped loop, `schedule` None keeps the one that is written."""
 
     state: str
-    interval: float | None
+    schedule: Schedule | None
 
     def readable(self) -> dict[str, Any]:
         """Return the state as plain data, for results and diffs."""
         started = self.state == "started"
-        return {"state": "started" if started else "stopped", "at_boot": started, "interval": self.interval}
+        return _readable(started, started, self.schedule)
 
 
-def wanted(state: str, interval: object) -> Wanted:
-    """Return what was asked for. Raises WgMigrateError for an interval that is none."""
-    return Wanted(state, None if interval is None else read_interval(interval))
+def _readable(active: bool, at_boot: bool, schedule: Schedule | None) -> dict[str, Any]:
+    # A stopped loop has no schedule that would tell anything; the one in the file stays.
+    state = "started" if active else "stopped"
+    return {"state": state, "at_boot": at_boot, "schedule": plain(schedule) if active and schedule else None}
+
+
+def wanted(system: System, state: str, interval: object, document: Mapping[str, Any] | None) -> Wanted:
+    """Return what was asked for: `document` is a schedule, `interval` its period where it does not say when.
+
+    Raises WgMigrateError for a schedule that is none, or does not fit the paths of this client.
+    """
+    if interval is None and document is None:
+        return Wanted(state, None)
+    words = dict(document or {})
+    if interval is not None and not any(words.get(key) is not None for key in WHEN):
+        words["period"] = interval
+    schedule = parse(words)
+    if system.exists(config.PATH):
+        fit(schedule, [path.name for path in known_paths(config.load(system))])
+    return Wanted(state, schedule)
 
 
 def read(system: System) -> LoopState:
@@ -59,15 +77,15 @@ def read(system: System) -> LoopState:
     active = system.attempt(["systemctl", "--quiet", "is-active", LOOP_UNIT]).status == 0
     enabled = system.attempt(["systemctl", "--quiet", "is-enabled", LOOP_UNIT]).status == 0
     try:
-        written: float | None = schedule_file.load(system)
+        written: Schedule | None = schedule_file.load(system)
     except WgMigrateError:
         written = None  # missing, or unreadable: written anew
     return LoopState(active, enabled, written, _running() if active else None)
 
 
-def _running() -> float | None:
+def _running() -> Schedule | None:
     try:
-        return float(control.ask({"command": "status"})["interval"])
+        return parse(control.ask({"command": "status"}).get("schedule"))
     except WgMigrateError:
         return None  # it has just started, or hangs: it is told anyway
 
@@ -85,14 +103,14 @@ def plan(have: LoopState, want: Wanted) -> list[str]:
     """Return what is to be done, in order."""
     steps = []
     if want.state == "started":
-        if have.written != want.interval:
+        if have.active and have.running != want.schedule:
+            steps.append(TELL)  # first: if the loop refuses it, the old one stays in the file, too
+        if have.written != want.schedule:
             steps.append(WRITE)
         if not have.enabled:
             steps.append(ENABLE)
         if not have.active:
             steps.append(START)
-        elif have.running != want.interval:
-            steps.append(TELL)
         return steps
     if have.active:
         steps.append(STOP)
@@ -107,11 +125,12 @@ def apply(system: System, steps: list[str], want: Wanted) -> None:
     """Carry out the steps of a plan."""
     for step in steps:
         if step == WRITE:
-            assert want.interval is not None
-            system.write(schedule_file.PATH, schedule_file.dump(want.interval))
+            assert want.schedule is not None
+            system.write(schedule_file.PATH, schedule_file.dump(want.schedule))
         elif step == REMOVE:
             system.remove(schedule_file.PATH)
         elif step == TELL:
-            control.ask({"command": "interval", "interval": want.interval})
+            assert want.schedule is not None
+            control.ask({"command": "schedule", "schedule": plain(want.schedule)})
         else:
             system.run(["systemctl", *step.split()])

@@ -1,71 +1,127 @@
-"""What the client's tunnel and loop are doing, for `wg-migrate status` and module double_tunnel_info. Reads only."""
+"""What the client's tunnel and loop are doing: for `wg-migrate status`, its metrics, and module double_tunnel_info.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from . import control
 from .config import INNER_DEVICE, OUTER_NAMESPACE, Config, load
 from .errors import WgMigrateError
 from .nft import inside
-from .sessions import Session, read_sessions
+from .sessions import Session, parse_sessions
 from .system import System
+
+LOOP_KEYS = (
+    "health",
+    "why",
+    "since_seconds",
+    "rtt",
+    "probes_sent",
+    "probes_answered",
+    "switches",
+    "packets_up_session",
+    "share_session",
+    "share",
+)
+"""What only the running loop knows of a path: without one these are there all the same, and None."""
+
+
+@dataclass(frozen=True)
+class _Tunnel:
+    """A WireGuard device and its one peer as `wg` shows them."""
+
+    public_key: str
+    peer_public_key: str
+    session: Session
 
 
 def report(system: System) -> dict[str, Any]:
-    """Return the state of the tunnel as plain data.
+    """Return the state of tunnel and loop as plain data; module double_tunnel_info documents its keys.
 
-    Times are in seconds, sizes in bytes; packets and bytes of a path are those inside its tunnel. Raises WgMigrateError
-    where this client is not deployed.
+    Times are in seconds, sizes in bytes; packets and bytes of a path are those inside its tunnel, `wireguard_bytes_…`
+    those of WireGuard's UDP packets. Raises WgMigrateError where this client is not deployed, or `ip` or `wg` fails.
     """
     config = load(system)
     outer = _links(system, OUTER_NAMESPACE)
     inner = _links(system, config.inner_namespace)
-    sessions = read_sessions(system, config.inner_namespace) | read_sessions(system, OUTER_NAMESPACE) if outer else {}
-    loop = _loop()
+    tunnels = _tunnels(system, config.inner_namespace) | _tunnels(system, OUTER_NAMESPACE) if outer else {}
+    loop, problem = _loop()
     return {
+        "time": round(time.time(), 3),
         "scope": config.scope,
         "implementation": "userspace" if config.userspace else "kernel",
         "up": INNER_DEVICE in inner and all(path.name in outer for path in config.paths if path.public_key),
         "exit": config.exit.name,
+        "exit_endpoint": f"{config.exit.address}:{config.exit.port}",
         "overlay_address": config.overlay_address,
         "inner_address": config.inner_address,
         "active": _active(system) if outer else None,
-        "inner": _device(inner.get(INNER_DEVICE), sessions.get(INNER_DEVICE)),
-        "paths": _paths(config, outer, sessions, loop or {}),
-        "loop": loop,
+        "inner": _device(inner.get(INNER_DEVICE), tunnels.get(INNER_DEVICE)),
+        "paths": _paths(config, outer, tunnels, (loop or {}).get("paths", {})),
+        "loop": loop and {key: value for key, value in loop.items() if key != "paths"},
+        "loop_problem": problem,
     }
 
 
 def _paths(
-    config: Config, outer: dict[str, Any], sessions: dict[str, Session], loop: dict[str, Any]
+    config: Config, outer: dict[str, Any], tunnels: dict[str, _Tunnel], of_paths: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    paths = {}
-    for path in config.paths:
-        switches = loop.get("paths", {}).get(path.name, {}).get("switches", 0)
-        device = _device(outer.get(path.name), sessions.get(path.name))
-        paths[path.name] = {
-            "proxy": path.proxy,
-            "endpoint": f"{path.address}:{path.port}",
-            "switches": switches,
-        } | device
-    return paths
+    # The session that is read here wins over the loop's `live`, which may be seconds old.
+    return {
+        path.name: {"proxy": path.proxy, "endpoint": f"{path.address}:{path.port}"}
+        | dict.fromkeys(LOOP_KEYS)
+        | of_paths.get(path.name, {})
+        | _device(outer.get(path.name), tunnels.get(path.name))
+        for path in config.paths
+    }
 
 
-def _device(link: dict[str, Any] | None, session: Session | None) -> dict[str, Any]:
+def _device(link: dict[str, Any] | None, tunnel: _Tunnel | None) -> dict[str, Any]:
+    """Return a device's counters and session; those keys are missing where the device is."""
     if link is None:
         return {"present": False, "live": False}
     counters = link["stats64"]
-    return {
+    device = {
         "present": True,
+        "live": tunnel is not None and tunnel.session.live,
+        "handshake_age": None,
         "mtu": link["mtu"],
-        "live": session is not None and session.live,
-        "handshake_age": None if session is None or session.age is None else round(session.age, 1),
         "packets_up": counters["tx"]["packets"],
         "packets_down": counters["rx"]["packets"],
         "bytes_up": counters["tx"]["bytes"],
         "bytes_down": counters["rx"]["bytes"],
+    }
+    if tunnel is None:
+        return device
+    age = tunnel.session.age
+    return device | {
+        # A clock that was set back would make it negative.
+        "handshake_age": None if age is None else round(max(0.0, age), 1),
+        "handshake_time": tunnel.session.handshake or None,
+        "public_key": tunnel.public_key,
+        "peer_public_key": tunnel.peer_public_key,
+        "wireguard_bytes_received": tunnel.session.received,
+        "wireguard_bytes_sent": tunnel.session.sent,
+    }
+
+
+def _tunnels(system: System, namespace: str | None) -> dict[str, _Tunnel]:
+    """Return the WireGuard devices with a peer, by name, as seen from a namespace."""
+    dump = system.run([*inside(namespace), "wg", "show", "all", "dump"])
+    sessions = parse_sessions(dump, time.time())
+    rows = [line.split("\t") for line in dump.splitlines()]
+    # wg(8): a device's row is name, private key, public key, port, mark; a peer's begins with name and public key.
+    own = {row[0]: row[2] for row in rows if len(row) == 5}
+    return {
+        row[0]: _Tunnel(own.get(row[0], ""), row[1], sessions[row[0]])
+        for row in rows
+        if len(row) == 9 and row[0] in sessions
     }
 
 
@@ -81,9 +137,9 @@ def _active(system: System) -> str | None:
     return next((route["dev"] for route in json.loads(answer or "[]") if "dev" in route), None)
 
 
-def _loop() -> dict[str, Any] | None:
-    """Return what the running loop says, or None where none runs."""
+def _loop() -> tuple[dict[str, Any] | None, str | None]:
+    """Return what the running loop says; or None, and why there is no answer: none runs, or it hangs."""
     try:
-        return control.ask({"command": "status"})
-    except WgMigrateError:
-        return None
+        return control.ask({"command": "status"}), None
+    except WgMigrateError as error:
+        return None, str(error)

@@ -15,24 +15,32 @@ _RTM_NEWROUTE = 24
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
 _NLMSG_ERROR = 2
 _RT_TABLE_MAIN, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 253, 1
-_RTA_OIF, _RTA_PREFSRC = 4, 7
+_RT_TABLE_UNSPEC = 0
+_RTA_OIF, _RTA_PREFSRC, _RTA_TABLE = 4, 7, 15
 _HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ANSWER = struct.Struct("=IHHIIi")
 
 
-def encode(device_index: int, source: str) -> bytes:
-    """Return the message that makes the device with this index the default for IPv4, with this source address."""
-    route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, int(ROUTE_PROTOCOL), _RT_SCOPE_LINK, _RTN_UNICAST, 0)
+def encode(device_index: int, source: str | None, table: int | None = None) -> bytes:
+    """Return the message that makes the device with this index the default for IPv4, with this source address.
+
+    The route stands in table main, or in the one with this number.
+    """
+    table_word = _RT_TABLE_MAIN if table is None else _RT_TABLE_UNSPEC
+    route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, table_word, int(ROUTE_PROTOCOL), _RT_SCOPE_LINK, _RTN_UNICAST, 0)
     attributes = _attribute(_RTA_OIF, struct.pack("=i", device_index))
-    attributes += _attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    if source is not None:
+        attributes += _attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    if table is not None:
+        attributes += _attribute(_RTA_TABLE, struct.pack("=I", table))
     flags = _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_REPLACE | _NLM_F_CREATE
     length = _HEADER.size + len(route) + len(attributes)
     return _HEADER.pack(length, _RTM_NEWROUTE, flags, 1, 0) + route + attributes
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    """Return a routing attribute; both of ours are 4 bytes long and so need no padding."""
+    """Return a routing attribute; all of ours are 4 bytes long and so need no padding."""
     return struct.pack("=HH", 4 + len(value), kind) + value
 
 

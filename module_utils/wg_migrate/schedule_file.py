@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 
 from .errors import WgMigrateError
-from .interval import read_interval
+from .schedule import Schedule, parse, plain
 from .system import System
 
 PATH = "/etc/wg-migrate/schedule.json"
 
 
-def load(system: System) -> float:
-    """Return the interval in seconds. Raises WgMigrateError where the file is missing or no schedule."""
+def load(system: System) -> Schedule:
+    """Return the schedule. Raises WgMigrateError where the file is missing or holds none."""
     text = system.read(PATH)
     if text is None:
         raise WgMigrateError(f"{PATH} is not there: start the loop with playbooks/migrate.yml")
     try:
-        document = json.loads(text)
-        return read_interval(document["interval"])
-    except (ValueError, KeyError, TypeError):
-        raise WgMigrateError(f'{PATH} is no schedule: write {{"interval": 0.1}}') from None
+        return parse(json.loads(text))
+    except (ValueError, RecursionError):
+        raise WgMigrateError(f'{PATH} is not JSON: write an object such as {{"period": 0.1}}') from None
+    except WgMigrateError as error:
+        raise WgMigrateError(f"{PATH}: {error}") from None
 
 
-def dump(interval: float) -> str:
+def dump(schedule: Schedule) -> str:
     """Return a schedule as the text of its file."""
-    return json.dumps({"interval": interval}) + "\n"
+    return json.dumps(plain(schedule)) + "\n"

@@ -14,17 +14,26 @@ REJECT_AFTER = 180.0
 
 @dataclass(frozen=True)
 class Session:
-    """A tunnel's last handshake and its counters: age in seconds (None: never), bytes received and sent."""
+    """A tunnel's last handshake and its counters: age in seconds (None: never), bytes received and sent.
+
+    `handshake` is when it was, in seconds since 1970 by the clock of then (0: never).
+    """
 
     endpoint: str
     age: float | None
     received: int
     sent: int
+    handshake: int = 0
 
     @property
     def live(self) -> bool:
         """Tell whether packets can be sent now, without waiting for a handshake."""
-        return self.age is not None and self.age < REJECT_AFTER
+        return is_live(self.age)
+
+
+def is_live(age: float | None) -> bool:
+    """Tell whether a handshake of this age in seconds (None: there was none) still gives valid keys."""
+    return age is not None and age < REJECT_AFTER
 
 
 def read_sessions(system: System, namespace: str | None = None) -> dict[str, Session]:
@@ -40,5 +49,5 @@ def parse_sessions(dump: str, now: float) -> dict[str, Session]:
         if len(fields) == 8:
             handshake = int(fields[4])
             age = max(0.0, now - handshake) if handshake else None
-            sessions[name] = Session(fields[2], age, int(fields[5]), int(fields[6]))
+            sessions[name] = Session(fields[2], age, int(fields[5]), int(fields[6]), handshake)
     return sessions

@@ -139,15 +139,15 @@ def _remove_route(system: System, action: Action) -> None:
 
 
 def _make_rule(system: System, action: Action, _config: Config) -> None:
-    _, family, priority = action.key
+    _, namespace, family, priority = action.key
     if action.before is not None:
         _remove_rule(system, action)
-    system.run(["ip", family, "rule", "add", "priority", priority, *action.value.split()])
+    system.run([*_ip(namespace), family, "rule", "add", "priority", priority, *action.value.split()])
 
 
 def _remove_rule(system: System, action: Action) -> None:
-    _, family, priority = action.key
-    system.run(["ip", family, "rule", "delete", "priority", priority])
+    _, namespace, family, priority = action.key
+    system.run([*_ip(namespace), family, "rule", "delete", "priority", priority])
 
 
 def _make_table(system: System, action: Action, config: Config) -> None:

@@ -15,8 +15,10 @@ from .tunnel_want import (
     ANY_PATH,
     FIRST_RULE,
     HOST,
+    LAST_RULE,
     LOOSE,
     NFT_TABLE,
+    PATH_MARK_BASE,
     RESOLV_CONF,
     TABLE,
     TCP,
@@ -28,7 +30,6 @@ from .tunnel_want import (
 
 SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
 """Values of the host's own sysctls before we changed them."""
-LAST_RULE = FIRST_RULE + 199
 
 
 def gather(system: System) -> State:
@@ -43,7 +44,7 @@ def gather(system: System) -> State:
     devices = {name: _devices(system, name) for name in [*namespaces, HOST]}
     state.update(_device_resources(system, devices))
     state.update(_routes(system, namespaces))
-    state.update(_rules(system))
+    state.update(_rules(system, namespaces))
     resolv_conf = system.read(RESOLV_CONF)
     if resolv_conf is not None:
         state[("file", RESOLV_CONF)] = resolv_conf
@@ -177,9 +178,10 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
 
 
 def _routes(system: System, namespaces: list[str]) -> State:
+    """Return default routes; of wgnet's, which has a table for each path, all are asked for at once."""
     state: State = {}
-    for namespace, table, families in (
-        (OUTER_NAMESPACE, "main", ("-4",)),
+    for namespace, asked, families in (
+        (OUTER_NAMESPACE, "all", ("-4",)),
         (APPLICATION_NAMESPACE, "main", ("-4",)),
         (HOST, TABLE, ("-4", "-6")),
     ):
@@ -187,28 +189,35 @@ def _routes(system: System, namespaces: list[str]) -> State:
             continue
         for family in families:
             # A table that was never written to does not exist, and asking for it fails.
-            answer = system.attempt(_ip(namespace, "-json", family, "route", "show", "table", table))
+            answer = system.attempt(_ip(namespace, "-json", family, "route", "show", "table", asked))
             for route in json.loads(answer.stdout or "[]") if answer.status == 0 else []:
-                if route.get("dst") == "default":
+                # Of all tables `ip` names each but main.
+                table = route.get("table", "main") if asked == "all" else asked
+                if route.get("dst") == "default" and _is_ours(table):
                     key = ("route", namespace, family, table, str(route.get("metric", 0)))
-                    state[key] = _route_value(namespace, route)
+                    state[key] = _route_value(namespace, table, route)
     return state
 
 
-def _route_value(namespace: str, route: dict[str, Any]) -> str:
+def _is_ours(table: str) -> bool:
+    return table in ("main", TABLE) or (table.isdecimal() and int(table) >= PATH_MARK_BASE)
+
+
+def _route_value(namespace: str, table: str, route: dict[str, Any]) -> str:
     if route.get("type") == "unreachable":
         return "unreachable"
     device = route.get("dev", "nothing")
-    switching = namespace == OUTER_NAMESPACE and OUTER_DEVICE.fullmatch(device)
+    switching = namespace == OUTER_NAMESPACE and table == "main" and OUTER_DEVICE.fullmatch(device)
     return ANY_PATH if switching else f"dev {device}"
 
 
-def _rules(system: System) -> State:
+def _rules(system: System, namespaces: list[str]) -> State:
+    places = [(OUTER_NAMESPACE, "-4")] if OUTER_NAMESPACE in namespaces else []
     state: State = {}
-    for family in ("-4", "-6"):
-        for rule in json.loads(system.run(["ip", "-json", family, "rule", "show"]) or "[]"):
+    for namespace, family in [*places, (HOST, "-4"), (HOST, "-6")]:
+        for rule in json.loads(system.run(_ip(namespace, "-json", family, "rule", "show")) or "[]"):
             if FIRST_RULE <= rule["priority"] <= LAST_RULE:
-                state[("rule", family, str(rule["priority"]))] = _rule_words(rule)
+                state[("rule", namespace, family, str(rule["priority"]))] = _rule_words(rule)
     return state
 
 
@@ -239,11 +248,12 @@ def _tables(system: System, namespaces: list[str]) -> State:
 def _sysctls(system: System, namespaces: list[str]) -> State:
     state: State = {}
     if OUTER_NAMESPACE in namespaces:
-        pattern = r"^net\.ipv4\.conf\.[^.]+\.rp_filter$"
+        pattern = r"^net\.ipv4\.(conf\.[^.]+\.rp_filter|ping_group_range)$"
         listed = system.run([*_in(OUTER_NAMESPACE), "sysctl", "-a", "-r", pattern])
         for line in listed.splitlines():
             name, _, value = line.partition(" = ")
-            state[("sysctl", OUTER_NAMESPACE, name)] = value
+            # A range is printed with a tab between its ends.
+            state[("sysctl", OUTER_NAMESPACE, name)] = " ".join(value.split())
     if system.read(SAVED_SYSCTLS) is not None:
         value = system.run(["sysctl", "-n", "net.ipv4.conf.all.rp_filter"]).strip()
         state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE if value == "2" else value

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .config import INNER_DEVICE
+from .config import INNER_DEVICE, OUTER_NAMESPACE
 from .tunnel_want import ANY_PATH, HOST, Key, State
 
 _GONE_WITH_OTHERS = ("link", "wireguard")
 """Kinds that vanish with their device or namespace."""
+_OVERLAY = ("link", OUTER_NAMESPACE, "lo")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def _left_over(key: Key, want: State) -> bool:
     """Tell whether a resource of ours is to be removed by itself, and not with the device or namespace it is in."""
     if key in want or key[0] in _GONE_WITH_OTHERS:
         return False
-    return key[0] in ("namespace", "device", "rule", "file") or key[1] == HOST
+    if key[0] == "rule" and ("namespace", key[1]) in want:
+        return True
+    return key[0] in ("namespace", "device", "file") or key[1] == HOST
 
 
 def _lost(key: Key, value: Any, have: State, want: State) -> bool:
@@ -51,5 +54,8 @@ def _lost(key: Key, value: Any, have: State, want: State) -> bool:
         return True
     if key[0] in ("wireguard", "link"):
         return key[-1] in devices
-    # The route that switches may stand on any of the paths.
-    return key[0] == "route" and (value[4:] in devices or (value == ANY_PATH and bool(devices - {INNER_DEVICE})))
+    if key[0] != "route":
+        return False
+    # The route that switches may stand on any of the paths, and goes with its source, the overlay address.
+    any_path = bool(devices - {INNER_DEVICE}) or have.get(_OVERLAY) != want.get(_OVERLAY)
+    return value[4:] in devices or (value == ANY_PATH and any_path)

@@ -8,7 +8,7 @@ and its reverse the order in which they are removed. The kinds:
     ("wireguard", DEVICE)                        Tunnel
     ("link", NAMESPACE, DEVICE)                  Link
     ("route", NAMESPACE, FAMILY, TABLE, METRIC)  "dev DEVICE" or "unreachable"; ANY_PATH for the route that switches
-    ("rule", FAMILY, PRIORITY)                   the rule's words, as `ip rule` takes them
+    ("rule", NAMESPACE, FAMILY, PRIORITY)        the rule's words, as `ip rule` takes them
     ("nft", NAMESPACE, TABLE)                    the table's fingerprint
     ("sysctl", NAMESPACE, NAME)                  the value
     ("file", PATH)                               the text
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import firewall, nft
-from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_NAMESPACE, Config, Path
+from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_DEVICE, OUTER_NAMESPACE, Config, Path
+from .errors import WgMigrateError
 
 Key = tuple[str, ...]
 State = dict[Key, Any]
@@ -32,16 +33,23 @@ HOST = "host"
 MARK = "0x5747"
 """Mark of wgnetN's own packets, which alone may use the uplink (also the routing table's number in host scope)."""
 TABLE = str(int(MARK, 16))
+PATH_MARK_BASE = 0x5800
+"""In namespace wgnet this plus a path's number is the mark of packets for that path, and the number of its table."""
 FALLBACK_METRIC = "4278198272"
 """The largest metric that leaves room: `unreachable` is used only where no other default route stands."""
 ROUTE_PROTOCOL = "87"
 """The `proto` of our routes, one that no routing daemon uses (/etc/iproute2/rt_protos), so that we know them again."""
 FIRST_RULE = 5740
+LAST_RULE = FIRST_RULE + 199
+"""The priorities between the two are ours, in each namespace."""
 NFT_TABLE = "wg_migrate"
 TCP = "6"
 """As a number: `ip` knows the name only where /etc/protocols (package netbase) is installed."""
 ANY_PATH = "a path"
+PING_GROUPS = "net.ipv4.ping_group_range"
 LOOSE = "loose"
+LARGEST_PATH = 0xFFFFFFFF - PATH_MARK_BASE
+"""Marks and numbers of tables have 32 bits (linux/fib_rules.h)."""
 RESOLV_CONF = f"/etc/netns/{APPLICATION_NAMESPACE}/resolv.conf"
 
 
@@ -74,6 +82,20 @@ class Link:
     addresses: tuple[str, ...]
 
 
+def path_mark(name: str) -> int:
+    """Return the mark of packets that take the path of this name, whatever the switching route says.
+
+    Raises WgMigrateError for a name whose number is too large, or is another way to write another path's number.
+    """
+    number = int(name[len("wgnet") :]) if OUTER_DEVICE.fullmatch(name) else -1
+    if name != f"wgnet{number}" or number > LARGEST_PATH:
+        raise WgMigrateError(
+            f"a path is named {name}: write wgnet and a number up to {LARGEST_PATH} without zeros before it, such as "
+            "wgnet1"
+        )
+    return PATH_MARK_BASE + number
+
+
 def known_paths(config: Config) -> list[Path]:
     """Return the paths whose proxy's key is known; another cannot be built yet."""
     return [path for path in config.paths if path.public_key]
@@ -93,6 +115,8 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     # Answers come back on whichever path the exit heard last; a strict check of the reverse route would drop them.
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.all.rp_filter")] = "0"
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.default.rp_filter")] = "0"
+    # The loop has no CAP_NET_RAW; group root may open sockets for pings without it (icmp(7)).
+    state[("sysctl", OUTER_NAMESPACE, PING_GROUPS)] = "0 0"
     state[("route", OUTER_NAMESPACE, "-4", "main", FALLBACK_METRIC)] = "unreachable"
     state[("nft", OUTER_NAMESPACE, NFT_TABLE)] = nft.fingerprint(firewall.outer_rules(MARK))
     if config.scope == "host" and strict_uplink:
@@ -100,6 +124,7 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     for path in known_paths(config):
         state.update(_outer(config, path, keys[path.proxy]))
     state[("route", OUTER_NAMESPACE, "-4", "main", "0")] = ANY_PATH
+    state.update(_path_rules(config))
     state.update(_inner(config, keys[config.exit.name]))
     if config.scope == "host":
         state.update(_host_rules(config))
@@ -146,6 +171,7 @@ def _outer(config: Config, path: Path, keys: Keys) -> State:
             config.keepalive,
         ),
         ("link", OUTER_NAMESPACE, path.name): Link(config.outer_mtu, ()),
+        ("route", OUTER_NAMESPACE, "-4", str(path_mark(path.name)), "0"): f"dev {path.name}",
     }
 
 
@@ -169,6 +195,15 @@ def _inner(config: Config, keys: Keys) -> State:
     }
 
 
+def _path_rules(config: Config) -> State:
+    """Return the rules that send a packet with a path's mark to that path's table.
+
+    A table whose route has gone with its device answers nothing, and the packet takes the route that switches.
+    """
+    marks = [path_mark(path.name) for path in known_paths(config)]
+    return _numbered(OUTER_NAMESPACE, [("-4", f"fwmark {mark:#x} lookup {mark}") for mark in marks])
+
+
 def _host_rules(config: Config) -> State:
     """Return the rules that send everything into wg0, but wgnetN's own packets and answers to the management."""
     rules = [
@@ -182,7 +217,18 @@ def _host_rules(config: Config) -> State:
     rules.append(("-4", f"fwmark {MARK} lookup main"))
     # Table main is not asked for anything else: no route that a DHCP server pushes can draw traffic out of the tunnel.
     rules += [("-4", f"lookup {TABLE}"), ("-6", f"lookup {TABLE}")]
-    return {("rule", family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)}
+    return _numbered(HOST, rules)
+
+
+def _numbered(namespace: str, rules: list[tuple[str, str]]) -> State:
+    """Return rules, given as family and words, with our priorities in this order."""
+    room = LAST_RULE + 1 - FIRST_RULE
+    if len(rules) > room:
+        what = "paths" if namespace == OUTER_NAMESPACE else "management networks times ports"
+        raise WgMigrateError(f"{len(rules)} rules are needed and there is room for {room}: write fewer {what}")
+    return {
+        ("rule", namespace, family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)
+    }
 
 
 def _without_full_length(network: str) -> str:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +53,43 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
     except OSError:
         pass
 """
-# An echo request (RFC 792) with its checksum: type 8, code 0, identifier 0x574d, number 1.
-PING = """
+# The receiver's kernel answers by itself; a raw socket beside it is told of what came.
+LISTEN_ICMP = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as listener:
+    listener.bind((sys.argv[1], 0))
+    print("ready", flush=True)
+    while True:
+        packet, sender = listener.recvfrom(100)
+        if packet[20] == int(sys.argv[2]):
+            print(sender[0], flush=True)
+            break
+"""
+ASK_ICMP = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as client:
     client.bind((sys.argv[1], 0))
     client.settimeout(0.5)
-    client.sendto(bytes.fromhex("0800a0b1574d0001"), (sys.argv[2], 0))
+    client.sendto(bytes.fromhex(sys.argv[3]), (sys.argv[2], 0))
     try:
-        print(client.recv(100)[20] == 0)
+        if client.recv(100)[20] == int(sys.argv[4]):
+            print("answered")
     except OSError:
-        print(False)
+        pass
 """
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of ICMP (RFC 792) with its checksum, its type, and the type of the answer to it."""
+
+    packet: str
+    kind: int
+    answer: int
+
+
+ECHO = Message("0800a0b1574d0001", 8, 0)
+TIMESTAMP = Message("0d009bb1574d0001" + 12 * "00", 13, 14)
 
 
 def inside(namespace: str, *argv: str) -> list[str]:
@@ -81,21 +107,39 @@ def ask(asking: str, source: str, answering: str, destination: str, port: int) -
         return [*server.stdout.read().split(), *answer.split()]
 
 
-def comes_back(source: str, destination: str, port: int) -> bool:
-    """Tell whether a packet from inside for a host behind the tunnel is sent into the tunnel again."""
+def ask_icmp(message: Message, asking: str, source: str, answering: str, destination: str) -> list[str]:
+    """Send a message of ICMP; return the same as `ask`."""
+    words = [sys.executable, "-c", LISTEN_ICMP, destination, str(message.kind)]
+    with subprocess.Popen(inside(answering, *words), stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == "ready\n"
+        words = [sys.executable, "-c", ASK_ICMP, source, destination, message.packet, str(message.answer)]
+        answer = System().run(inside(asking, *words))
+        listener.kill()
+        return [*listener.stdout.read().split(), *answer.split()]
+
+
+def comes_back(source: str, destination: str, *asking: str) -> bool:
+    """Tell whether a packet from inside for a host behind the tunnel is sent into the tunnel again.
+
+    `asking` is the program that sends the packet and its arguments after the two addresses.
+    """
     run = System().run
-    run(["ip", "-n", ROUTER, "route", "add", destination, "via", source])
+    run(["ip", "-n", ROUTER, "route", "replace", destination, "via", source])
     # The receiver cannot be another host inside, where there is one only: the packet is counted as it comes in.
     rule = f"ip saddr {source} ip daddr {destination} counter name back"
     chain = f"chain in {{ type filter hook prerouting priority raw; {rule}; }}"
     run(inside(INSIDE, "nft", "--file", "-"), stdin=f"table inet test {{ counter back {{ }}; {chain}; }}")
-    run(inside(INSIDE, sys.executable, "-c", ASK, source, destination, str(port)))
-    return "packets 0 " not in run(inside(INSIDE, "nft", "list", "counter", "inet", "test", "back"))
+    program, *arguments = asking
+    run(inside(INSIDE, sys.executable, "-c", program, source, destination, *arguments))
+    counted = run(inside(INSIDE, "nft", "list", "counter", "inet", "test", "back"))
+    run(inside(INSIDE, "nft", "delete", "table", "inet", "test"))
+    return "packets 0 " not in counted
 
 
 def ping(source: str, destination: str) -> bool:
-    """Tell whether an echo request from inside is answered."""
-    return System().run(inside(INSIDE, sys.executable, "-c", PING, source, destination)).strip() == "True"
+    """Tell whether an echo request from inside is answered by this machine's router."""
+    return "answered" in ask_icmp(ECHO, INSIDE, source, ROUTER, destination)
 
 
 def rules(role: str, **inputs: Any) -> str:
@@ -181,20 +225,45 @@ def test_proxy_forwards_nothing_else(source: str, destination: str, port: int) -
 
 
 @pytest.mark.usefixtures("proxy")
+def test_proxy_forwards_pings_of_clients_to_the_exit_under_its_own_address_and_answers_back() -> None:
+    assert ask_icmp(ECHO, INSIDE, "10.87.0.2", OUTSIDE, "192.0.2.20") == ["192.0.2.1", "answered"]
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize(
+    ("message", "source", "destination"),
+    [
+        (ECHO, "10.87.0.66", "192.0.2.20"),
+        (ECHO, "10.87.0.2", "192.0.2.11"),
+        (TIMESTAMP, "10.87.0.2", "192.0.2.20"),
+    ],
+    ids=["not-a-client", "another-host", "timestamp"],
+)
+def test_proxy_forwards_nothing_else_of_icmp(message: Message, source: str, destination: str) -> None:
+    assert ask_icmp(message, INSIDE, source, OUTSIDE, destination) == []
+    # That it would be answered, had it passed:
+    load("")
+    assert "answered" in ask_icmp(message, INSIDE, source, OUTSIDE, destination)
+
+
+@pytest.mark.usefixtures("proxy")
 def test_proxy_sends_nothing_back_into_the_tunnel() -> None:
     load(rules("proxy", proxy_clients=CLIENTS, proxy_exits=[{"name": "exit", "address": "10.99.9.9", "port": 51820}]))
-    assert not comes_back("10.87.0.2", "10.99.9.9", 51820)
+    assert not comes_back("10.87.0.2", "10.99.9.9", ASK, "51820")
+    assert not comes_back("10.87.0.2", "10.99.9.9", ASK_ICMP, ECHO.packet, str(ECHO.answer))
 
 
 @pytest.mark.usefixtures("proxy")
 def test_proxy_lets_nobody_begin_towards_a_client() -> None:
     assert ask(OUTSIDE, "192.0.2.20", INSIDE, "10.87.0.2", 9000) == []
+    assert ask_icmp(ECHO, OUTSIDE, "192.0.2.20", INSIDE, "10.87.0.2") == []
 
 
 @pytest.mark.usefixtures("proxy")
 @pytest.mark.parametrize("destination", ["10.87.0.1", "192.0.2.1"])
 def test_proxy_itself_is_closed_to_the_tunnel(destination: str) -> None:
     assert ask(INSIDE, "10.87.0.2", ROUTER, destination, 9000) == []
+    assert not ping("10.87.0.2", destination)
 
 
 @pytest.mark.usefixtures("proxy")
@@ -226,7 +295,7 @@ def test_exit_makes_exceptions_that_are_asked_for(exit_inputs: dict[str, Any]) -
 
 def test_exit_sends_nothing_back_into_the_tunnel(exit_inputs: dict[str, Any]) -> None:
     load(rules("exit_node", **exit_inputs, exit_node_allowed_networks=["10.99.9.0/24"]))
-    assert not comes_back("10.87.16.2", "10.99.9.9", 80)
+    assert not comes_back("10.87.16.2", "10.99.9.9", ASK, "80")
 
 
 @pytest.mark.usefixtures("exit_node")
@@ -239,6 +308,11 @@ def test_exits_port_is_open_to_proxies_only() -> None:
     assert ask(OUTSIDE, "192.0.2.11", ROUTER, "192.0.2.1", 51820) == ["192.0.2.11", "answered"]
     assert ask(OUTSIDE, "192.0.2.99", ROUTER, "192.0.2.1", 51820) == []
     assert ask(OUTSIDE, "192.0.2.99", ROUTER, "192.0.2.1", 9000) == ["192.0.2.99", "answered"]
+
+
+@pytest.mark.usefixtures("exit_node")
+def test_exit_answers_pings_that_a_proxy_forwards() -> None:
+    assert ask_icmp(ECHO, OUTSIDE, "192.0.2.11", ROUTER, "192.0.2.1") == ["192.0.2.11", "answered"]
 
 
 @pytest.mark.usefixtures("exit_node")

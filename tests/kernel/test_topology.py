@@ -16,8 +16,8 @@ from .client import SCOPES
 from .topology import COMMAND, WEB, Capture, Topology, built, ping, share
 
 WITHOUT_NUDGE = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from wg_migrate import loop; from wg_migrate.cli import main\n"
-    "loop.Nudge.send = lambda self: True\nsys.exit(main())"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from wg_migrate import nudge; from wg_migrate.cli import main\n"
+    "nudge.Nudge.send = lambda self: True\nsys.exit(main())"
 )
 INTERVAL = 0.01
 SECONDS = 3.0
@@ -163,10 +163,10 @@ def test_without_the_route_chain_sockets_stick(topology: Topology) -> None:
 def test_interval_is_changed_while_it_runs_and_a_bad_one_is_refused(topology: Topology) -> None:
     path = topology.client.path(control.PATH)
     with topology.loop(3600) as status:
-        assert status()["interval"] == 3600
+        assert status()["schedule"]["period"] == 3600
         with pytest.raises(WgMigrateError, match="write a number of seconds"):
             control.ask({"command": "interval", "interval": 0}, path)
-        assert status()["interval"] == 3600
+        assert status()["schedule"]["period"] == 3600
         control.ask({"command": "interval", "interval": 0.001}, path)
         before = status()["switches"]
         time.sleep(1)
@@ -181,7 +181,7 @@ def test_the_loop_survives_a_path_that_vanishes_and_takes_it_back(topology: Topo
         assert not status()["paths"]["wgnet1"]["live"]
         tunnel.up(topology.system, topology.config)
         deadline = time.monotonic() + 20
-        while not status()["paths"]["wgnet1"]["live"]:
+        while status()["paths"]["wgnet1"]["health"] != "up":
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert ping(topology, 200) == 200
@@ -193,9 +193,10 @@ def test_a_cold_path_is_not_used(topology: Topology) -> None:
     topology.client.run("ip -n wgnet link delete wgnet2")
     tunnel.up(topology.system, config)
     try:
-        with topology.loop(INTERVAL) as status:
+        with topology.loop(INTERVAL, up=1) as status:
             assert ping(topology, 200) == 200
-            assert status()["paths"]["wgnet2"] == {"live": False, "switches": 0}
+            cold = status()["paths"]["wgnet2"]
+            assert (cold["live"], cold["health"], cold["switches"]) == (False, "down", 0)
             assert status()["active"] == "wgnet1"
     finally:
         topology.client.run("ip -n wgnet link delete wgnet2")

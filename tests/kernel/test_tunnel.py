@@ -178,6 +178,20 @@ DAMAGES: dict[str, Damage] = {
     "the switching route is gone": _commands("ip route delete default metric 0", namespace="wgnet"),
     "the switching route goes nowhere": _commands("ip route replace unreachable default", namespace="wgnet"),
     "the fallback route is gone": _commands("ip route delete unreachable default metric 4278198272", namespace="wgnet"),
+    "a path's rule is gone": _commands("ip rule delete priority 5741", namespace="wgnet"),
+    "a path's rule is another's": _commands(
+        "ip rule delete priority 5740", "ip rule add priority 5740 fwmark 0x5802 lookup 22529", namespace="wgnet"
+    ),
+    "there is a rule too many": _commands("ip rule add priority 5742 fwmark 0x5803 lookup main", namespace="wgnet"),
+    "a path's route is gone": _commands("ip route flush table 22529", namespace="wgnet"),
+    "a path's route is another's": _commands("ip route replace default dev wgnet2 table 22529", namespace="wgnet"),
+    "a path's route goes nowhere": _commands("ip route replace unreachable default table 22530", namespace="wgnet"),
+    "paths' routes are exchanged, and a device is deleted": _commands(
+        "ip route replace default dev wgnet2 table 22529",
+        "ip route replace default dev wgnet1 table 22530",
+        "ip link delete wgnet2",
+        namespace="wgnet",
+    ),
     "the overlay address is gone": _commands("ip address delete 10.87.0.5/32 dev lo", namespace="wgnet"),
     "wg0's address is gone": _with_wg0("ip address delete 10.87.16.5/32 dev wg0"),
     "wg0 has a second address": _with_wg0("ip address add 10.9.9.9/32 dev wg0"),
@@ -185,6 +199,9 @@ DAMAGES: dict[str, Damage] = {
     "wg0's MTU is wrong": _with_wg0("ip link set wg0 mtu 1500"),
     "the table of wgnet is gone": _commands("nft delete table inet wg_migrate", namespace="wgnet"),
     "reverse paths are checked in wgnet": _commands("sysctl -q -w net.ipv4.conf.all.rp_filter=1", namespace="wgnet"),
+    "pings are refused in wgnet": lambda client: client.machine.run(
+        "sh", "wgnet", stdin="echo 1 0 >/proc/sys/net/ipv4/ping_group_range"
+    ),
     "reverse paths are checked on a path": _commands(
         "sysctl -q -w net.ipv4.conf.wgnet1.rp_filter=1", namespace="wgnet"
     ),
@@ -244,12 +261,13 @@ def facts(client: Client) -> dict[str, str]:
     there = f"-n {inner}" if inner else ""
     script = {
         "tunnels": "for name in wg0 wgnet1 wgnet2; do wg showconf $name | grep -v ^ListenPort; done",
-        "outer": "ip -n wgnet route; ip -n wgnet -br -4 address; ip -n wgnet link | grep -o '^[^@]*mtu [0-9]*'",
+        "outer": "ip -n wgnet -br -4 address; ip -n wgnet link | grep -o '^[^@]*mtu [0-9]*'",
+        "outer routes": "ip -n wgnet -4 route show table all; ip -n wgnet -4 rule",
         "inner": f"ip {there} route; ip {there} -br -4 address show dev wg0",
         "host": "ip route show table all; ip -6 route show table all; ip rule; ip -6 rule",
         "host nft": "nft list table inet wg_migrate",
         "nft": "ip netns exec wgnet nft list table inet wg_migrate",
-        "rp_filter": "ip netns exec wgnet sysctl -a -r 'wgnet.*[.]rp_filter|all[.]rp_filter'",
+        "sysctls": "ip netns exec wgnet sysctl -a -r 'wgnet.*[.]rp_filter|all[.]rp_filter|ping_group'",
     }
     if inner:
         del script["host"], script["host nft"]
@@ -302,6 +320,14 @@ def test_a_path_that_is_dropped_goes_and_the_route_stands_on_another(client: Cli
     client.config = dataclasses.replace(client.config, paths=client.config.paths[1:])
     assert "remove device wgnet1" in client.up()
     assert "dev wgnet2" in client.machine.run("ip route show default", "wgnet")
+    assert client.up() == []
+
+
+def test_another_overlay_address_takes_the_route_along(client: Client) -> None:
+    client.up()
+    client.config = dataclasses.replace(client.config, overlay_address="10.87.0.6")
+    client.up()
+    assert "dev wgnet1 scope link src 10.87.0.6" in client.machine.run("ip route show default proto 87", "wgnet")
     assert client.up() == []
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wg_migrate import config as configuration
-from wg_migrate import control, schedule_file, tunnel
+from wg_migrate import control, schedule, schedule_file, tunnel
 from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.sessions import read_sessions
@@ -55,13 +55,19 @@ class Topology:
         return {link["ifname"]: link["stats64"]["tx"]["packets"] for link in links if link["ifname"] != "lo"}
 
     @contextlib.contextmanager
-    def loop(self, interval: float, program: str = COMMAND) -> Iterator[Callable[[], dict[str, Any]]]:
-        """Run the loop as its service does; give a function that asks it for its state. It must live to the end."""
-        self.system.write(schedule_file.PATH, schedule_file.dump(interval))
+    def loop(
+        self, when: float | dict[str, Any], program: str = COMMAND, up: int = 2
+    ) -> Iterator[Callable[[], dict[str, Any]]]:
+        """Run the loop as its service does, by a period or a whole schedule; give a function that asks for its state.
+
+        It has begun when so many paths are `up`, and must live to the end.
+        """
+        document = when if isinstance(when, dict) else {"period": when}
+        self.system.write(schedule_file.PATH, schedule_file.dump(schedule.parse(document)))
         service = self.client.start([sys.executable, "-c", program, str(ROOT / "module_utils"), "run"])
         path = self.client.path(control.PATH)
         try:
-            wait_for(lambda: _status(path) is not None, "the loop answers")
+            wait_for(lambda: _up(path) >= up, "the paths are up")
             yield lambda: control.ask({"command": "status"}, path)
             assert service.running
         finally:
@@ -69,12 +75,13 @@ class Topology:
         assert said == ""
 
 
-def _status(path: str) -> dict[str, Any] | None:
+def _up(path: str) -> int:
+    """Return how many paths are up, by a loop that may not run yet."""
     try:
         status = control.ask({"command": "status"}, path)
     except WgMigrateError:
-        return None
-    return status if any(each["live"] for each in status["paths"].values()) else None
+        return 0
+    return sum(each["health"] == "up" for each in status["paths"].values())
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -116,6 +123,9 @@ def _build(scope: str, machines: list[Machine]) -> Topology:
         _serve(machine, "wg0" if inner else "wgnet", publics[name][0], public, preshared, allowed)
     exit_machine.run(f"ip address add {EXIT.inner_address}/20 dev wg0")
     exit_machine.run(f"ip address add {WEB}/32 dev lo")
+    # As the exit's own table does: the client's small packets are answered by nothing, not even by an error.
+    rules = "type filter hook input priority 0; policy accept; iifname wg0 udp dport 9 drop;"
+    exit_machine.run("nft -f -", stdin=f"table ip discard {{ chain c {{ {rules} }}; }}")
     for proxy in (proxy1, proxy2):
         proxy.run(f"ip route add {config.overlay_address}/32 dev wgnet")
         proxy.run("sysctl -q -w net.ipv4.ip_forward=1")

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client_samples import CONFIG, config
 from fake_system import FakeSystem
+from loop_rig import Rig
 from wg_migrate import cli, control
 from wg_migrate.config import PATH, dump
 from wg_migrate.errors import WgMigrateError
@@ -34,7 +38,11 @@ def test_an_undeployed_client_is_told_what_to_do(command: list[str], capsys: pyt
     assert said == f"wg-migrate: {PATH} is not there: deploy this client first, with 'ansible-playbook site.yml'\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["interval"], ["status", "--xml"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["dance"], ["interval"], ["status", "--xml"], ["schedule", "a", "b"], ["new-session", "5"]],
+    ids=" ".join,
+)
 @pytest.mark.usefixtures("host")
 def test_what_is_not_understood_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -58,6 +66,86 @@ def test_an_interval_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "ask", asked.append)
     assert cli.main(["interval", "0.5"]) == 0
     assert asked == [{"command": "interval", "interval": 0.5}]
+
+
+SCHEDULE = {"packets": [50, 70], "strategy": "weighted", "weights": [2, 1]}
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("by", ["file", "standard input"])
+def test_a_schedule_reaches_the_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str) -> None:
+    file = tmp_path / "schedule.json"
+    file.write_text(json.dumps(SCHEDULE))
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(SCHEDULE)))
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(control, "ask", asked.append)
+    assert cli.main(["schedule", str(file) if by == "file" else "-"]) == 0
+    assert asked == [{"command": "schedule", "schedule": SCHEDULE}]
+
+
+@pytest.mark.usefixtures("host")
+def test_the_running_schedule_is_shown_as_it_can_be_given_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(control, "ask", lambda request: {"schedule": SCHEDULE, "command": request["command"]})
+    assert cli.main(["schedule"]) == 0
+    assert json.loads(capsys.readouterr().out) == SCHEDULE
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "is not JSON"),
+        (b"{period: 1}", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100000, "is not JSON"),
+        (b"[]", "the schedule is no object"),
+        (b'{"strategy": "fastest"}', "write round_robin"),
+        (b'{"period": 1, "packets_mean": 5}', "write one of them"),
+        (b'{"interval": 1}', "it has period"),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+@pytest.mark.usefixtures("host")
+def test_a_bad_schedule_is_refused_before_the_loop_hears_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: bytes, says: str
+) -> None:
+    monkeypatch.setattr(control, "ask", lambda request: pytest.fail(f"asked {request}"))
+    file = tmp_path / "schedule.json"
+    file.write_bytes(text)
+    assert cli.main(["schedule", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("host")
+def test_a_schedule_file_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["schedule", str(tmp_path / "none.json")]) == 1
+    assert capsys.readouterr().err == f"wg-migrate: {tmp_path}/none.json: No such file or directory\n"
+
+
+@pytest.mark.parametrize("words", [["schedule"], ["schedule", "-"], ["interval", "1"], ["new-session"]], ids=" ".join)
+@pytest.mark.usefixtures("host")
+def test_where_no_loop_runs_it_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    def none(request: dict[str, Any]) -> dict[str, Any]:
+        return real(request, str(tmp_path / "none.sock"))
+
+    real = control.ask
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    monkeypatch.setattr(control, "ask", none)
+    assert cli.main(words) == 1
+    assert "is not running: start it with playbooks/migrate.yml" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("host")
+def test_a_session_is_begun_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(control, "ask", asked.append)
+    assert cli.main(["new-session"]) == 0
+    assert asked == [{"command": "new_session"}]
 
 
 @pytest.mark.parametrize(
@@ -105,3 +193,14 @@ def test_status_without_a_tunnel_says_what_to_do(
     assert "systemctl restart wg-migrate" in said
     assert "stopped" in said
     assert "PUBLIC-OF" not in said
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"]], ids=" ".join)
+def test_status_of_a_running_loop(
+    host: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    running = Rig({"packets": [50, 70], "strategy": "uniform"}).status()
+    monkeypatch.setattr(control, "ask", lambda _request: running)
+    host.files[PATH] = dump(CONFIG)
+    assert cli.main(words) == 0
+    assert "uniform" in capsys.readouterr().out

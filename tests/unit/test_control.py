@@ -33,15 +33,16 @@ class Served:
 
     def _serve(self) -> None:
         while True:
-            ready, _, _ = select.select([self._stop_reader, *self.server.sockets()], [], [])
-            if self._stop_reader in ready:
+            ready, _, _ = select.select([self._stop_reader.fileno(), *self.server.descriptors()], [], [])
+            if self._stop_reader.fileno() in ready:
                 return
             self.server.serve(ready)
 
     def close(self) -> None:
         self._stop_writer.send(b"x")
         self._thread.join()
-        for each in (*self.server.sockets(), self._stop_reader, self._stop_writer):
+        own = vars(self.server)  # the loop has it as long as it lives, so that it needs no way to be closed
+        for each in (own["_listener"], *own["_connections"], self._stop_reader, self._stop_writer):
             each.close()
 
     def connect(self) -> socket.socket:
@@ -119,7 +120,7 @@ def test_one_who_goes_away_at_once_is_forgotten(served: Served) -> None:
         served.connect().close()
     assert ask({"command": "status"}, served.path) == {"interval": 0.1}
     assert ask({"command": "status"}, served.path) == {"interval": 0.1}
-    assert len(served.server.sockets()) <= 3
+    assert len(served.server.descriptors()) <= 3
 
 
 def test_one_connection_may_ask_often(served: Served) -> None:
@@ -162,3 +163,19 @@ def test_a_loop_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(WgMigrateError, match="gives no answer"):
             ask({"command": "status"}, path)
         thread.join()
+
+
+def test_one_who_may_not_is_told_to_use_sudo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Refused(socket.socket):
+        def connect(self, address: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    with pytest.raises(WgMigrateError, match="is for root: run this with sudo"):
+        ask({"command": "schedule", "schedule": {}}, str(tmp_path / "control.sock"))
+
+
+def test_a_request_that_does_not_fit_into_a_message_is_an_error(served: Served) -> None:
+    with pytest.raises(WgMigrateError, match="longer than 65536 bytes: write a shorter one"):
+        ask({"command": "schedule", "schedule": {"strategy": "x" * 10_000_000}}, served.path)
+    assert ask({"command": "status"}, served.path) == {"interval": 0.1}

@@ -87,12 +87,19 @@ def test_a_container_is_known_by_its_name_and_the_missing_ones_are_absent() -> N
     assert {found[m.name].state for m in MACHINES if m.name != "client"} == {"absent"}
 
 
-def test_the_lab_of_another_checkout_is_left_alone() -> None:
+def test_the_lab_of_another_checkout_is_left_alone(tmp_path: Path) -> None:
     have = {m.name: Container() for m in MACHINES}
     refuse_foreign(have)
     refuse_foreign(have | {"client": Container("running", 7, str(ROOT), "f")})
-    with pytest.raises(LabError, match=r"a lab of /elsewhere stands .*scripts/lab down"):
-        refuse_foreign(have | {"client": Container("exited", 0, "/elsewhere", "f")})
+    with pytest.raises(LabError, match=rf"a lab of {tmp_path} stands .*scripts/lab down"):
+        refuse_foreign(have | {"client": Container("exited", 0, str(tmp_path), "f")})
+    with pytest.raises(LabError, match="a lab of somebody else stands"):
+        refuse_foreign(have | {"client": Container("exited", 0, "", "f")})
+
+
+def test_the_lab_of_a_checkout_that_is_gone_is_in_nobodys_way(tmp_path: Path) -> None:
+    have = {m.name: Container("running", 7, str(tmp_path / "gone"), "f") for m in MACHINES}
+    refuse_foreign(have)
 
 
 def test_a_machine_keeps_addresses_and_card_for_good() -> None:

@@ -1,168 +1,350 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
-import socket
-import time
 from typing import Any
 
 import pytest
-from client_samples import CONFIG, config
-from fake_system import FakeSystem
+from loop_rig import ROUND_TRIP, START, Rig
 from wg_migrate.errors import WgMigrateError
-from wg_migrate.loop import CHECK_WHILE_COLD, CHECK_WHILE_WARM, Loop
-from wg_migrate.route_switch import encode
+from wg_migrate.loop import FIND_IN_HASTE, FIND_UNPROBED, FIND_WHEN_SURE
+from wg_migrate.schedule import parse, plain
+
+BATCHES = {"packets": [50, 70], "strategy": "uniform", "batches": 32}
 
 
-class FakeSwitch:
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.broken: dict[bytes, int] = {}
-
-    def send(self, message: bytes) -> None:
-        if message in self.broken:
-            raise OSError(self.broken[message], "broken")
-        self.sent.append(message)
+def test_each_deadline_moves_to_the_next_path() -> None:
+    rig = Rig()
+    moved = rig.run(0.45)
+    assert len(moved) in (4, 5)  # the fifth may be due at the very end
+    assert all(earlier != later for earlier, later in itertools.pairwise(moved))
+    assert rig.active() == moved[-1]
+    assert rig.status()["switches"] == sum(path["switches"] for path in rig.status()["paths"].values())
 
 
-class FakeNudge:
-    def __init__(self) -> None:
-        self.sent = 0
-        self.full = False
-
-    def send(self) -> bool:
-        self.sent += 1
-        return not self.full
-
-
-INDICES = {"lo": 1, "wgnet1": 7, "wgnet2": 9, "wgnet3": 11}
-MESSAGES = {name: encode(index, CONFIG.overlay_address) for name, index in INDICES.items()}
+def test_a_path_whose_proxy_is_unknown_is_left_out() -> None:
+    rig = Rig()
+    rig.world.devices["wgnet3"] = 30
+    rig.world.counters["wgnet3"] = [0, 0]
+    rig.find()
+    assert set(rig.run(1)) == {"wgnet1", "wgnet2"}
+    assert set(rig.status()["paths"]) == {"wgnet1", "wgnet2"}
 
 
-def dump(**ages: float | None) -> str:
-    now = time.time()
-    return "".join(
-        f"{name}\tPEER\tPRESHARED\t192.0.2.1:1\t0.0.0.0/0\t{0 if age is None else int(now - age)}\t1\t2\t20\n"
-        for name, age in ages.items()
-    )
+def without_probes(rig: Rig, age: float | None) -> None:
+    rig.world.exit_answers = False
+    rig.world.ages["wgnet2"] = age
 
 
-class Rig:
-    """A loop with nothing real around it: `now` is the time that it is told."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **ages: float | None) -> None:
-        self.present = dict(INDICES)
-        monkeypatch.setattr(socket, "if_nameindex", lambda: [(index, name) for name, index in self.present.items()])
-        self.system = FakeSystem({"wg show all dump": dump(**ages)})
-        self.switch, self.nudge = FakeSwitch(), FakeNudge()
-        switch: Any = self.switch
-        nudge: Any = self.nudge
-        self.loop = Loop(CONFIG, 0.1, self.system, switch, nudge)
-        self.now = self.loop.deadlines.next
-        self.loop.check(self.now)
-
-    def switch_times(self, count: int) -> list[str]:
-        """Switch on so many deadlines; return where the loop stood after each."""
-        stood = []
-        for _ in range(count):
-            self.loop.switch(self.now)
-            self.now = self.loop.deadlines.next
-            stood.append(self.loop.active)
-        return stood
+@pytest.mark.parametrize("age", [None, 180.0, 1e6])
+def test_without_probes_a_path_without_a_live_session_is_left_out(age: float | None) -> None:
+    rig = Rig(before=lambda rig: without_probes(rig, age))
+    assert set(rig.switched()) == {"wgnet1"}
+    rig.world.ages["wgnet2"] = 1.0
+    assert rig.run(1 + FIND_UNPROBED)[-2:] in (["wgnet1", "wgnet2"], ["wgnet2", "wgnet1"])
 
 
-def test_each_deadline_moves_to_the_next_path_and_nudges(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    assert rig.switch_times(4) == ["wgnet1", "wgnet2", "wgnet1", "wgnet2"]
-    assert rig.switch.sent == [MESSAGES["wgnet1"], MESSAGES["wgnet2"]] * 2
-    assert rig.nudge.sent == 4
-    assert rig.loop.status()["paths"] == {
-        "wgnet1": {"live": True, "switches": 2},
-        "wgnet2": {"live": True, "switches": 2},
-    }
+def test_sessions_are_looked_at_seldom_once_the_probes_tell() -> None:
+    rig = Rig(settled=False, before=lambda rig: without_probes(rig, None))
+    assert rig.loop.next_find == rig.now + FIND_IN_HASTE
+    rig.world.ages["wgnet2"] = 1.0
+    rig.run(1)
+    assert rig.now < rig.loop.next_find <= rig.now + FIND_UNPROBED
+    rig.world.exit_answers = True
+    rig.run(2 * FIND_UNPROBED)
+    assert rig.now + FIND_UNPROBED < rig.loop.next_find <= rig.now + FIND_WHEN_SURE
 
 
-@pytest.mark.parametrize("age", [None, 180, 100000])
-def test_a_path_without_a_live_session_is_left_out(monkeypatch: pytest.MonkeyPatch, age: float | None) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=age)
-    assert rig.switch_times(3) == ["wgnet1", "wgnet1", "wgnet1"]
-    assert rig.switch.sent == [MESSAGES["wgnet1"]]
+def test_a_dead_path_is_left_at_once_and_the_exit_is_told() -> None:
+    rig = Rig({"period": 3600})
+    assert rig.active() == "wgnet1"
+    told = rig.nudge.sent
+    rig.run(1, up=100)
+    rig.world.alive["wgnet1"] = False
+    assert rig.run(0.4, up=100) == ["wgnet2"]
+    assert rig.nudge.sent > told
+    assert rig.status()["paths"]["wgnet1"]["health"] == "down"
 
 
-def test_without_any_live_path_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch)
-    assert rig.switch_times(2) == ["", ""]
-    assert rig.switch.sent == []
-    assert rig.nudge.sent == 0
+def test_where_the_second_choice_is_gone_too_the_third_is_taken() -> None:
+    rig = Rig({"period": 3600}, count=3)
+    assert rig.active() == "wgnet1"
+    rig.switch.broken[rig.message("wgnet2")] = errno.ENODEV
+    rig.world.remove("wgnet1")
+    rig.run(0.1)
+    assert rig.active() == "wgnet3"
 
 
-def test_a_path_whose_proxy_is_unknown_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10, wgnet3=10)
-    assert "wgnet3" not in rig.switch_times(6)
+def test_a_path_that_answers_again_is_taken_in_after_its_trial() -> None:
+    rig = Rig()
+    rig.world.alive["wgnet2"] = False
+    rig.run(3)
+    rig.world.alive["wgnet2"] = True
+    assert set(rig.run(1.9)) == set()
+    assert set(rig.run(3)) == {"wgnet1", "wgnet2"}
 
 
-def test_sessions_are_looked_at_more_often_while_a_path_is_cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    warm, cold = Rig(monkeypatch, wgnet1=10, wgnet2=10), Rig(monkeypatch, wgnet1=10)
-    assert warm.loop.next_check == pytest.approx(warm.now + CHECK_WHILE_WARM)
-    assert cold.loop.next_check == pytest.approx(cold.now + CHECK_WHILE_COLD)
+def test_with_all_paths_dead_the_loop_goes_on_and_resumes_by_itself() -> None:
+    rig = Rig()
+    for name in rig.names:
+        rig.world.alive[name] = False
+    rig.run(10, up=100)
+    assert rig.status()["all_down"]
+    # The sessions are live, so the traffic is still sent: it may be only the probes that fail.
+    assert set(rig.run(1)) == {"wgnet1", "wgnet2"}
+    for name in rig.names:
+        rig.world.alive[name] = True
+    rig.run(5, up=100)
+    assert not rig.status()["all_down"]
+    assert [path["health"] for path in rig.status()["paths"].values()] == ["up", "up"]
+    assert rig.run(0.21)[-2:] in (["wgnet1", "wgnet2"], ["wgnet2", "wgnet1"])
 
 
-def test_a_path_that_warms_up_is_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10)
-    rig.switch_times(2)
-    rig.system.answers["wg show all dump"] = dump(wgnet1=10, wgnet2=1)
-    rig.loop.check(rig.now)
-    assert rig.switch_times(2) == ["wgnet2", "wgnet1"]
+@pytest.mark.parametrize("schedule", [{"period": 0.1}, BATCHES], ids=["period", "packets"])
+def test_without_any_device_nothing_is_switched_and_the_loop_goes_on(schedule: dict[str, Any]) -> None:
+    rig = Rig(schedule)
+    rig.world.remove("wgnet1", "wgnet2")
+    assert rig.run(5, up=100) == []
+    assert rig.status()["all_down"]
+    rig.world.make_anew("wgnet1", 21)
+    rig.world.make_anew("wgnet2", 23)
+    rig.find()
+    rig.run(5, up=1000)
+    assert not rig.status()["all_down"]
+    assert all(path["packets_up_session"] > 0 for path in rig.status()["paths"].values())
 
 
 @pytest.mark.parametrize("reason", [errno.ENODEV, errno.ENETDOWN, errno.EINVAL], ids=errno.errorcode.get)
-def test_a_device_that_is_gone_is_left_out_at_once(monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    rig.switch_times(1)
-    rig.switch.broken[MESSAGES["wgnet2"]] = reason
-    nudges, now = rig.nudge.sent, rig.now
-    assert rig.switch_times(2) == ["wgnet1", "wgnet1"]
-    assert rig.loop.next_check == now
-    assert rig.loop.status()["switches_failed"] == 1
-    assert rig.nudge.sent == nudges
+def test_a_device_that_refuses_the_route_is_left_out_at_once(reason: int) -> None:
+    rig = Rig()
+    rig.run(0.1 - rig.now % 0.1)
+    rig.switch.broken[rig.message("wgnet2")] = reason
+    told = rig.nudge.sent
+    while not rig.status()["switches_failed"]:
+        rig.loop.step(rig.loop.wake())
+    assert rig.active() == "wgnet1"
+    assert rig.loop.next_find <= rig.loop.wake()
+    assert rig.nudge.sent == told
+    assert rig.status()["switches_failed"] == 1
 
 
-def test_a_device_that_was_made_anew_is_known_by_its_new_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    rig.present["wgnet1"] = 42
-    rig.loop.check(rig.now)
-    rig.switch_times(1)
-    assert rig.switch.sent == [encode(42, CONFIG.overlay_address)]
-
-
-def test_an_error_of_another_kind_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    rig.switch.broken[MESSAGES["wgnet1"]] = errno.EPERM
+def test_an_error_of_another_kind_ends_the_loop() -> None:
+    rig = Rig()
+    for name in rig.names:
+        rig.switch.broken[rig.message(name)] = errno.EPERM
     with pytest.raises(OSError, match="broken"):
-        rig.switch_times(1)
+        rig.run(1)
 
 
-def test_late_switches_are_measured_and_missed_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    rig.now += 0.35
-    rig.switch_times(1)
-    status = rig.loop.status()
-    assert status["switches"] == 1
-    assert status["switches_missed"] == 3
-    assert status["lateness_worst"] == pytest.approx(0.35)
+def test_a_device_that_was_made_anew_is_known_by_its_new_number() -> None:
+    rig = Rig()
+    rig.world.make_anew("wgnet2", 42)
+    rig.find()
+    rig.run(0.3)
+    assert rig.message("wgnet2") in rig.switch.sent[-3:]
 
 
-def test_a_small_packet_that_did_not_go_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
+def test_a_device_that_is_gone_is_asked_for_more_and_more_seldom() -> None:
+    rig = Rig()
+    rig.run(5)
+    assert not rig.repairs()
+    rig.world.remove("wgnet2")
+    asked = []
+    for _ in range(300):
+        rig.run(0.1)
+        if rig.repairs():
+            asked.append(round(rig.now, 1))
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert pauses == pytest.approx([1, 2, 4, 8], abs=0.3)
+    assert rig.status()["repairs"] == len(asked)
+
+
+def test_a_lost_wg0_is_asked_for() -> None:
+    rig = Rig()
+    rig.nudge.gone = True
+    rig.run(0.2)
+    assert rig.repairs()
+
+
+def test_the_endpoint_of_wg0_is_set_anew_when_a_device_comes_or_goes() -> None:
+    rig = Rig()
+    unpin = "wg set wg0 peer PUBLIC-OF-EXIT endpoint 192.0.2.20:51820"
+    assert unpin not in rig.system.ran
+    rig.world.remove("wgnet2")
+    rig.run(1)
+    assert rig.system.ran.count(unpin) == 1
+    rig.world.make_anew("wgnet2", 42)
+    rig.run(1)
+    assert rig.system.ran.count(unpin) == 2
+
+
+def test_late_switches_are_measured() -> None:
+    rig = Rig({"period": 1})
+    rig.world.now = START + 1.05
+    rig.loop.step(rig.now)
+    assert rig.status()["switches"] == 2  # the first one was the start
+    assert rig.status()["lateness_worst"] == pytest.approx(0.05)
+
+
+def test_after_a_halt_there_is_no_burst() -> None:
+    rig = Rig()
+    before = rig.status()["switches"]
+    rig.world.now += 3600
+    rig.loop.step(rig.now)
+    rig.run(0.1)
+    status = rig.status()
+    assert status["switches"] - before <= 3
+    assert status["switches_missed"] == pytest.approx(36000, abs=20)
+    assert len(rig.run(1)) in (9, 10, 11)
+
+
+def test_the_small_packet_is_sent_only_for_a_download_without_packets_of_its_own() -> None:
+    rig = Rig()
+    rig.run(3)
+
+    def told(**packets: float) -> int:
+        rig.run(2.2, **packets)  # what was before has faded
+        before = rig.nudge.sent
+        rig.run(1, **packets)
+        return rig.nudge.sent - before
+
+    assert told() == 0
+    assert told(up=100) == 0
+    assert told(down=100) == pytest.approx(10, abs=1)
+    assert told(up=100, down=100) == 0
+    assert told(up=5, down=100) == pytest.approx(10, abs=3)
+
+
+def test_a_small_packet_that_did_not_go_is_counted() -> None:
+    rig = Rig()
     rig.nudge.full = True
-    assert rig.switch_times(2) == ["wgnet1", "wgnet2"]
-    assert rig.loop.status()["nudges_failed"] == 2
+    rig.run(2, down=100)
+    status = rig.status()
+    assert 10 <= status["nudges_failed"] < status["nudges"]
+    assert status["nudges"] == rig.nudge.sent
 
 
-def test_the_interval_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10)
-    assert rig.loop.handle({"command": "interval", "interval": "2.5"})["interval"] == 2.5
-    assert rig.loop.deadlines.next == pytest.approx(time.monotonic() + 2.5, abs=1)
+def test_probes_are_no_traffic() -> None:
+    rig = Rig()
+    rig.run(30)
+    status = rig.status()
+    assert all(path["probes_answered"] > 20 for path in status["paths"].values())
+    assert all(path["packets_up_session"] == 0 and path["share"] is None for path in status["paths"].values())
+
+
+def test_shares_of_the_session_and_of_all() -> None:
+    rig = Rig({"period": 3600})
+    rig.carry(30)
+    rig.run(0.1)
+    rig.take(strategy="weighted", weights=[0, 1])
+    rig.run(0.2)
+    rig.carry(10)
+    paths = rig.status()["paths"]
+    assert {name: path["share_session"] for name, path in paths.items()} == {"wgnet1": 0.0, "wgnet2": 1.0}
+    assert {name: path["share"] for name, path in paths.items()} == {"wgnet1": 0.75, "wgnet2": 0.25}
+    assert paths["wgnet2"]["packets_up_session"] == 10
+
+
+def test_a_session_ends_after_its_time_or_when_told() -> None:
+    rig = Rig({"session": 2, "strategy": "dirichlet"})
+    first = rig.status()["session"]
+    assert first["number"] == 1
+    rig.run(2)
+    second = rig.status()["session"]
+    assert (second["number"], second["seconds"]) == (2, pytest.approx(0.5))
+    assert second["weights"] != first["weights"]
+    assert sum(second["weights"]) == pytest.approx(1, abs=1e-3)
+    third = rig.loop.handle({"command": "new_session"}, rig.now)["session"]
+    assert (third["number"], third["seconds"]) == (3, 0)
+    rig.run(1.9)
+    assert rig.status()["session"]["number"] == 3
+    rig.run(0.2)
+    assert rig.status()["session"]["number"] == 4
+
+
+def test_a_session_of_no_length_ends_only_when_told() -> None:
+    rig = Rig({"session": 0, "period": 86400})
+    rig.run(100)
+    assert rig.status()["session"]["number"] == 1
+    assert rig.loop.handle({"command": "new_session"}, rig.now)["session"]["number"] == 2
+
+
+@pytest.mark.parametrize(("schedule", "replayed"), [({"seed": 5}, True), ({}, False), ({"seed": 0}, True)], ids=str)
+def test_a_schedule_that_is_replayed_is_told(schedule: dict[str, Any], replayed: bool) -> None:
+    rig = Rig({**schedule, "strategy": "uniform"}, count=3)
+    assert rig.status()["replayed"] is replayed
+    moved = rig.run(5)
+    again = Rig({**schedule, "strategy": "uniform"}, count=3)
+    assert (again.run(5) == moved) is replayed
+
+
+def test_a_period_may_jitter() -> None:
+    rig = Rig({"jitter": 0.5, "seed": 1})
+    gaps = []
+    for _ in range(50):
+        before = rig.loop.wake()
+        count, then = len(rig.switch.sent), before
+        while len(rig.switch.sent) == count:
+            rig.run(0.001)
+        gaps.append(rig.now - then)
+    assert max(gaps) - min(gaps) > 0.03
+
+
+def test_the_cap_holds_by_a_period_too() -> None:
+    rig = Rig({"strategy": "weighted", "weights": [0.6, 0.4], "max_share": 0.6, "session": 0})
+    rig.run(10, up=200)
+    assert all(path["share_session"] <= 0.61 for path in rig.status()["paths"].values())
+
+
+def test_the_cap_is_kept_by_counters_that_are_fresh() -> None:
+    rig = Rig({"period": 0.07, "strategy": "uniform", "max_share": 0.5, "session": 0})
+    for packets in range(1000, 16000, 1000):
+        before = rig.active()
+        rig.world.now = rig.loop.wake() + 0.07  # a switch is due, and the last look is a while ago
+        rig.carry(packets)  # more than all before, so that the next path must be another one
+        rig.loop.step(rig.now)
+        assert rig.switched()[-1] != before
+
+
+def test_the_schedule_is_changed_while_the_loop_runs() -> None:
+    rig = Rig()
+    wanted = {"period": 2, "strategy": "weighted", "weights": [0.9, 0.1], "health": {"silence": 3}}
+    answer = rig.loop.handle({"command": "schedule", "schedule": wanted}, rig.now)
+    assert answer["schedule"] == plain(parse(wanted))
+    assert answer["session"]["weights"] == [0.9, 0.1]
+    assert rig.run(1.9) == []
+    assert rig.loop.wake() <= rig.now + 0.1 + 1e-9
+    rig.world.alive["wgnet1"] = False
+    rig.run(2, up=50)
+    assert rig.status()["paths"]["wgnet1"]["health"] != "down"
+
+
+def test_the_interval_alone_is_changed() -> None:
+    rig = Rig({"jitter": 0.5, "strategy": "uniform"})
+    now = rig.loop.handle({"command": "interval", "interval": "2.5"}, rig.now)["schedule"]
+    assert (now["period"], now["jitter"], now["strategy"]) == (2.5, 0.5, "uniform")
+    rig.take(**BATCHES, no_repeat=True)
+    now = rig.loop.handle({"command": "interval", "interval": 5}, rig.now)["schedule"]
+    assert (now["period"], now["strategy"], now["no_repeat"]) == (5, "uniform", True)
+    assert "packets" not in now
+    assert rig.nft.table is None
+
+
+def test_status_is_plain_data() -> None:
+    rig = Rig()
+    status = rig.loop.handle({"command": "status"}, rig.now)
+    assert json.loads(json.dumps(status)) == status
+    assert status["problem"] is None
+
+
+def test_a_dead_proxy_is_noticed_within_the_promised_time() -> None:
+    """`silence` after a probe that came at most `busy` after the last answer, and the pause between two looks."""
+    rig = Rig({"period": 3600})
+    rig.run(2.003, up=300)
+    rig.world.alive["wgnet1"] = False
+    rig.run(0.1 + 0.18 + 0.18 / 6 + ROUND_TRIP, up=300)
+    assert rig.active() == "wgnet2"
 
 
 @pytest.mark.parametrize(
@@ -180,25 +362,30 @@ def test_the_interval_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
         {"command": "interval", "interval": 1e-9},
         {"command": "interval", "interval": float("nan")},
         {"command": "interval", "interval": {"seconds": 1}},
+        {"command": "schedule"},
+        {"command": "schedule", "schedule": None},
+        {"command": "schedule", "schedule": [1]},
+        {"command": "schedule", "schedule": "uniform"},
+        {"command": "schedule", "schedule": {"strategy": "fastest"}},
+        {"command": "schedule", "schedule": {"strategy": "weighted"}},
+        {"command": "schedule", "schedule": {"strategy": "weighted", "weights": [1, 2, 3]}},
+        {"command": "schedule", "schedule": {"strategy": "weighted", "weights": {"wgnet1": 1, "wgnet9": 1}}},
+        {"command": "schedule", "schedule": {"strategy": "weighted", "weights": [0, 0]}},
+        {"command": "schedule", "schedule": {"packets": [70, 50]}},
+        {"command": "schedule", "schedule": {"packets": [50, 70], "strategy": "weighted", "weights": [1]}},
+        {"command": "schedule", "schedule": {"packets": [50, 70], "max_share": 0.4}},
+        {"command": "schedule", "schedule": {"period": 1, "packets_mean": 5}},
+        {"command": "schedule", "schedule": {"colour": "red"}},
+        {"command": "schedule", "schedule": {"health": {"silence": 0}}},
     ],
     ids=repr,
 )
-def test_a_refused_request_keeps_the_interval(monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any]) -> None:
-    rig = Rig(monkeypatch, wgnet1=10)
-    with pytest.raises(WgMigrateError, match=r"send status or interval|write a number of seconds"):
-        rig.loop.handle(request_)
-    assert rig.loop.deadlines.interval == 0.1
-
-
-def test_status_is_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, wgnet1=10, wgnet2=10)
-    rig.switch_times(3)
-    status = rig.loop.handle({"command": "status"})
-    assert json.loads(json.dumps(status)) == status
-
-
-def test_only_known_paths_take_part() -> None:
-    switch: Any = FakeSwitch()
-    nudge: Any = FakeNudge()
-    paths = [CONFIG.paths[0]]
-    assert list(Loop(config(paths=paths), 1.0, FakeSystem(), switch, nudge).status()["paths"]) == ["wgnet1"]
+@pytest.mark.parametrize("running", [{"period": 0.1}, BATCHES], ids=["period", "packets"])
+def test_a_refused_request_leaves_everything_as_it_was(running: dict[str, Any], request_: dict[str, Any]) -> None:
+    rig = Rig(running)
+    rig.run(0.05, up=2000)
+    before, table, wake = rig.status(), rig.nft.table, rig.loop.wake()
+    with pytest.raises(WgMigrateError, match=r"send status, schedule|write|it has period"):
+        rig.loop.handle(request_, rig.now)
+    assert rig.status() == before
+    assert (rig.nft.table, rig.loop.wake()) == (table, wake)

@@ -31,9 +31,12 @@ def test_a_clock_that_went_back_makes_no_negative_age() -> None:
     assert parse_sessions(dump(int(NOW) + 100), NOW)["wgnet1"].age == 0.0
 
 
-def test_counters_and_endpoint() -> None:
-    session = parse_sessions(dump(int(NOW)), NOW)["wgnet1"]
+def test_counters_endpoint_and_time_of_the_handshake() -> None:
+    session = parse_sessions(dump(int(NOW) - 5), NOW)["wgnet1"]
     assert (session.endpoint, session.received, session.sent) == ("192.0.2.11:51820", 1000, 2000)
+    assert session.handshake == NOW - 5  # as the clock of then said, whatever it says now
+    assert parse_sessions(dump(int(NOW) - 5), NOW + 1e6)["wgnet1"].handshake == NOW - 5
+    assert parse_sessions(dump(0), NOW)["wgnet1"].handshake == 0
 
 
 def test_a_device_without_a_peer_has_no_session() -> None:

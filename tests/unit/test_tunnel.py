@@ -87,6 +87,27 @@ def test_all_of_ours_is_found_and_nothing_else(scope: str) -> None:
 
 
 @pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_of_a_path_rule_route_and_sysctl_are_found(scope: str) -> None:
+    found = gather(recorded(scope))
+    assert {key: value for key, value in found.items() if key[:2] in (("rule", "wgnet"), ("route", "wgnet"))} == {
+        ("route", "wgnet", "-4", "22529", "0"): "dev wgnet1",
+        ("route", "wgnet", "-4", "22530", "0"): "dev wgnet2",
+        ("route", "wgnet", "-4", "main", "0"): "a path",
+        ("route", "wgnet", "-4", "main", "4278198272"): "unreachable",
+        ("rule", "wgnet", "-4", "5740"): "fwmark 0x5801 lookup 22529",
+        ("rule", "wgnet", "-4", "5741"): "fwmark 0x5802 lookup 22530",
+    }
+    assert found[("sysctl", "wgnet", "net.ipv4.ping_group_range")] == "0 0"
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_wgnet_is_asked_in_six_commands_however_many_paths(scope: str) -> None:
+    system = recorded(scope)
+    gather(system)
+    assert len([line for line in system.ran if line.startswith(("ip -n wgnet", "ip netns exec wgnet"))]) == 6
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
 def test_down_removes_all_of_ours_and_nothing_else(scope: str) -> None:
     words = [str(action) for action in tunnel.examine(recorded(scope), None).actions]
     assert all(word.startswith("remove ") for word in words)

@@ -11,8 +11,9 @@ from client_samples import CONFIG, KEYS, config
 from hypothesis import given
 from hypothesis import strategies as st
 from wg_migrate.config import Config, Path
+from wg_migrate.errors import WgMigrateError
 from wg_migrate.tunnel_plan import Action, plan
-from wg_migrate.tunnel_want import ANY_PATH, HOST, State, readable, want
+from wg_migrate.tunnel_want import ANY_PATH, HOST, LARGEST_PATH, State, path_mark, readable, want
 
 THIRD = Path("wgnet3", "proxy3", "192.0.2.13", 51820, "PUBLIC-OF-PROXY3")
 CONFIGS = [
@@ -22,6 +23,7 @@ CONFIGS = [
     for servers in ([], ["10.87.16.1"])
     for userspace in (False, True)
 ]
+MANY_PORTS: dict[str, Any] = {"management_ports": list(range(1, 101))}  # from two networks
 
 
 def wanted(of: Config, strict: bool = True) -> State:
@@ -51,7 +53,7 @@ class Model:
             self._lose_device(key[1], keys_too=not moved_only)
         if key[0] in ("link", "wireguard"):
             assert ("device", key[-1]) in self.state or key[-1] == "lo", f"{key} before its device"
-        if key[0] in ("link", "route", "sysctl", "nft") and key[1] != HOST:
+        if key[0] in ("link", "route", "rule", "sysctl", "nft") and key[1] != HOST:
             assert ("namespace", key[1]) in self.state, f"{key} before its namespace"
         if key[0] == "route" and action.value.startswith("dev "):
             assert any(each[0] == "link" and each[2] == action.value[4:] for each in self.state), "a route needs a link"
@@ -67,7 +69,7 @@ class Model:
             for other in list(self.state):
                 if other[0] == "device" and self.state[other].startswith(f"{key[1]} "):
                     self.remove(other)
-                elif len(other) > 2 and other[1] == key[1] and other[0] != "rule":
+                elif len(other) > 2 and other[1] == key[1]:
                     self.state.pop(other, None)
 
     def _lose_device(self, name: str, keys_too: bool) -> None:
@@ -126,10 +128,9 @@ def test_the_host_is_guarded_before_there_are_tunnels_and_until_they_are_gone() 
     up = [str(action) for action in plan({}, wanted(CONFIG))]
     down = [str(action) for action in plan(wanted(CONFIG), {})]
     assert up.index("make nft host wg_migrate") < up.index("make device wgnet1")
-    assert max(up.index("make route host -4 22343 0"), up.index("make device wg0")) < up.index("make rule -4 5743")
-    assert (
-        down.index("remove rule -4 5743") < down.index("remove device wg0") < down.index("remove nft host wg_migrate")
-    )
+    assert max(up.index("make route host -4 22343 0"), up.index("make device wg0")) < up.index("make rule host -4 5743")
+    order = ["remove rule host -4 5743", "remove device wg0", "remove nft host wg_migrate"]
+    assert sorted(map(down.index, order)) == [*map(down.index, order)]
 
 
 def test_a_device_that_moves_gets_back_what_it_lost() -> None:
@@ -172,4 +173,57 @@ def test_a_path_whose_proxy_is_unknown_is_left_out() -> None:
 
 def test_only_ours_is_wanted_in_the_host_in_scope_namespace() -> None:
     state = wanted(config(scope="namespace"))
-    assert [key for key in state if HOST in key or key[0] == "rule"] == []
+    assert [key for key in state if HOST in key] == []
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_each_path_has_a_mark_that_picks_it(scope: str) -> None:
+    paths = [Path("wgnet7", "proxy1", "192.0.2.11", 51820, "PEER"), Path("wgnet2", "proxy2", "192.0.2.12", 1, "PEER")]
+    unknown = Path("wgnet3", "proxy3", "192.0.2.13", 51820)
+    state = wanted(config(scope=scope, paths=[unknown, *paths]))
+    assert {key[2:]: words for key, words in state.items() if key[:2] == ("rule", "wgnet")} == {
+        ("-4", "5740"): "fwmark 0x5807 lookup 22535",
+        ("-4", "5741"): "fwmark 0x5802 lookup 22530",
+    }
+    assert {key[3]: value for key, value in state.items() if key[:2] == ("route", "wgnet") and key[3] != "main"} == {
+        "22535": "dev wgnet7",
+        "22530": "dev wgnet2",
+    }
+
+
+def test_a_path_that_goes_takes_its_rule_along() -> None:
+    keys = {action.key: action.value for action in plan(wanted(CONFIG), wanted(config(paths=CONFIG.paths[1:])))}
+    assert {key: value for key, value in keys.items() if key[0] in ("rule", "device")} == {
+        ("device", "wgnet1"): None,
+        ("rule", "wgnet", "-4", "5740"): "fwmark 0x5802 lookup 22530",
+        ("rule", "wgnet", "-4", "5741"): None,
+    }
+
+
+def test_down_takes_rules_with_their_namespace() -> None:
+    rules = [action.key for action in plan(wanted(CONFIG), {}) if action.key[0] == "rule"]
+    assert rules != []
+    assert {key[1] for key in rules} == {HOST}
+
+
+def test_a_path_made_anew_gets_its_own_route_again() -> None:
+    have = wanted(CONFIG)
+    have[("device", "wgnet2")] = "host kernel"
+    keys = [action.key for action in plan(have, wanted(CONFIG)) if action.key[0] == "route"]
+    assert keys == [("route", "wgnet", "-4", "22530", "0"), ("route", "wgnet", "-4", "main", "0")]
+
+
+def test_a_mark_is_one_paths_only() -> None:
+    assert [path_mark(name) for name in ("wgnet1", "wgnet2", "wgnet10")] == [0x5801, 0x5802, 0x580A]
+    assert path_mark(f"wgnet{LARGEST_PATH}") == 0xFFFFFFFF
+    for name in ("wgnet01", f"wgnet{LARGEST_PATH + 1}", "wgnet", "eth0"):
+        with pytest.raises(WgMigrateError, match=f"{name}: write wgnet and a number up to {LARGEST_PATH} "):
+            path_mark(name)
+
+
+def test_more_rules_than_there_is_room_for_are_refused() -> None:
+    paths = [Path(f"wgnet{number}", "proxy1", "192.0.2.11", 51820, "PEER") for number in range(1, 202)]
+    assert ("rule", "wgnet", "-4", "5939") in wanted(config(paths=paths[:200]))
+    for changes, said in (({"paths": paths}, "201 .* 200: write fewer paths"), (MANY_PORTS, "203 .* 200: .* ports")):
+        with pytest.raises(WgMigrateError, match=said):
+            wanted(config(**changes))

@@ -1,0 +1,7 @@
+"""`python -m bench`, which `scripts/bench` runs."""
+
+import sys
+
+from bench.cli import main
+
+sys.exit(main())

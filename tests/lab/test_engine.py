@@ -1,0 +1,185 @@
+"""The migration engine as it is deployed: schedules, sessions, dead paths, lost devices, a loop that was halted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import CLIENT, EXIT, WEB_ADDRESS, Capture, Lab
+from tests.lab.test_traffic import LEAKS, lost_pings, traffic
+
+pytestmark = pytest.mark.lab
+PATIENCE = 30.0
+"""Seconds after which what takes tenths of one has failed."""
+
+CUT = "type filter hook prerouting priority -400; policy accept; iifname eth0 udp dport 51820 drop;"
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        time.sleep(0.2)
+
+
+def health(lab: Lab) -> dict[str, str]:
+    return {name: path["health"] for name, path in lab.status()["paths"].items()}
+
+
+def all_up(lab: Lab) -> bool:
+    state = lab.status()
+    return bool(state["up"]) and state["loop"] is not None and set(health(lab).values()) == {"up"}
+
+
+@contextmanager
+def cut_off(lab: Lab, proxy: str) -> Iterator[None]:
+    """Have a proxy drop what the client sends it, as if it were dead; Ansible reaches it still."""
+    lab.run(proxy, f"nft 'table inet cut {{ chain c {{ {CUT} }}; }}'")
+    try:
+        yield
+    finally:
+        lab.run(proxy, "nft delete table inet cut")
+
+
+def main_pid(lab: Lab) -> str:
+    return lab.run(CLIENT, "systemctl show --property MainPID --value wg-migrate-loop").strip()
+
+
+def test_a_running_loop_takes_a_schedule_and_loses_nothing(interval: Lab) -> None:
+    lab = interval
+    document = {"packets": [50, 70], "strategy": "dirichlet", "max_share": 0.6, "session": 5}
+    arguments = ("playbooks/migrate.yml", "-e", json.dumps({"migration_schedule": document}))
+    before = main_pid(lab)
+    fping = f"wg-migrate exec -- fping -q -c 800 -p 10 -t 2000 {WEB_ADDRESS} 2>&1 || true"
+    with lab.running(CLIENT, fping) as pings:
+        lab.play(*arguments)
+        said = pings.communicate(timeout=60)[0]
+    assert "800/800/0%" in said, said
+    assert main_pid(lab) == before
+    assert "changed=0" in lab.play(*arguments)
+    state = lab.status()["loop"]
+    assert document.items() <= state["schedule"].items()
+    assert json.loads(lab.run(CLIENT, "cat /etc/wg-migrate/schedule.json")) == state["schedule"]
+    lab.run(CLIENT, "systemctl restart wg-migrate-loop")
+    until(lambda: all_up(lab), "the loop runs again")
+    assert lab.status()["loop"]["schedule"] == state["schedule"]
+    sessions = lab.status()["loop"]["session"]["number"]
+    lab.run(CLIENT, "wg-migrate new-session")
+    assert lab.status()["loop"]["session"]["number"] > sessions
+
+
+def test_a_refused_schedule_leaves_the_loop_as_it_was(deployed: Lab) -> None:
+    lab = deployed
+    before = lab.status()["loop"]["schedule"], lab.run(CLIENT, "cat /etc/wg-migrate/schedule.json")
+    bad = {"migration_schedule": {"strategy": "weighted", "weights": [0.5, 0.3, 0.2]}}
+    done = lab.playbook("playbooks/migrate.yml", "-e", json.dumps(bad))
+    assert done.returncode != 0
+    assert "3 weights are given, and there are 2 paths (wgnet1, wgnet2): write one for each" in " ".join(
+        done.stdout.split()
+    )
+    said = lab.run(CLIENT, "echo '{\"max_share\": 0.3}' | wg-migrate schedule - 2>&1 || true")
+    assert "max_share 0.3 cannot be kept by 2 paths: write 0.5 or more" in said
+    assert "is not JSON" in lab.run(CLIENT, "echo nonsense | wg-migrate schedule - 2>&1 || true")
+    assert "needs root" in lab.run(CLIENT, "runuser -u ops -- wg-migrate schedule 2>&1 || true")
+    nobody = (
+        "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('/run/wg-migrate/control.sock')"
+    )
+    assert "Permission denied" in lab.run(CLIENT, f"runuser -u ops -- python3 -c {shlex.quote(nobody)} 2>&1 || true")
+    after = lab.status()["loop"]["schedule"], lab.run(CLIENT, "cat /etc/wg-migrate/schedule.json")
+    assert after == before
+
+
+def test_a_stopped_loop_takes_no_schedule(interval: Lab) -> None:
+    lab = interval
+    lab.run(CLIENT, "systemctl stop wg-migrate-loop")
+    said = lab.run(CLIENT, "echo '{}' | wg-migrate schedule - 2>&1 || true")
+    assert "the migration loop is not running: start it with playbooks/migrate.yml" in said
+
+
+@pytest.mark.parametrize("document", [{"period": 0.1}, {"packets": [50, 70]}], ids=str)
+def test_a_download_survives_a_dead_proxy(interval: Lab, document: dict[str, Any]) -> None:
+    lab = interval
+    lab.run(CLIENT, f"echo {shlex.quote(json.dumps(document))} | wg-migrate schedule -")
+    until(lambda: all_up(lab), "both paths are up")
+    capture = Capture(lab.bridge(), LEAKS)
+    with lab.running(CLIENT, traffic(8, "-R", "-i", "1")) as download:
+        time.sleep(2)
+        with cut_off(lab, "wgnet1"):
+            until(lambda: health(lab)["wgnet1"] == "down", "it is seen that the path is dead")
+            result = json.loads(download.communicate(timeout=60)[0])
+            state = lab.status()
+        assert state["active"] == "wgnet2"
+        assert "nothing has come back" in state["paths"]["wgnet1"]["why"]
+    # No second without bytes but the one in which the proxy died, perhaps.
+    assert sum(second["sum"]["bytes"] == 0 for second in result["intervals"]) <= 1, result
+    assert capture.stop() == []
+    until(lambda: all_up(lab), "the path is taken back")
+
+
+def test_with_both_proxies_dead_nothing_leaks_and_it_resumes_by_itself(interval: Lab) -> None:
+    lab = interval
+    capture = Capture(lab.bridge(), LEAKS)
+    with cut_off(lab, "wgnet1"), cut_off(lab, "wgnet2"):
+        lab.run(CLIENT, f"wg-migrate exec -- fping -q -c 50 -p 20 {WEB_ADDRESS} 2>&1 || true")
+        until(lambda: lab.status()["loop"]["all_down"], "it is said that all paths are down")
+        assert "ALL PATHS ARE DOWN" in lab.run(CLIENT, "wg-migrate status")
+    until(lambda: all_up(lab), "the paths are taken back")
+    assert lost_pings(lab) == 0
+    assert capture.stop() == []
+
+
+@pytest.mark.parametrize("unit", ["wg-migrate-outer@wgnet2", "wg-migrate-inner@wg0"])
+def test_wireguard_go_that_dies_is_rebuilt(interval: Lab, unit: str) -> None:
+    lab = interval
+    capture = Capture(lab.bridge(), LEAKS)
+    lab.run(CLIENT, f"systemctl kill --signal KILL {unit}")
+    time.sleep(1)
+    until(lambda: all_up(lab), "the device is there again, and its path is up")
+    assert lost_pings(lab) == 0
+    assert capture.stop() == []
+
+
+def test_a_halted_loop_goes_on_without_a_burst(interval: Lab) -> None:
+    lab = interval
+    before = lab.status()["loop"]
+    lab.run(
+        CLIENT, "systemctl kill --signal STOP wg-migrate-loop; sleep 3; systemctl kill --signal CONT wg-migrate-loop"
+    )
+    after = lab.status()["loop"]
+    assert after["switches_missed"] - before["switches_missed"] >= 15
+    seconds = after["running_seconds"] - before["running_seconds"]
+    assert after["switches"] - before["switches"] <= (seconds - 3) * 10 + 12
+
+
+def test_metrics_are_written_and_taken_away_again(interval: Lab) -> None:
+    lab = interval
+    file = "/var/lib/prometheus/node-exporter/wg-migrate.prom"
+    lab.run(CLIENT, f"mkdir -p {file.rpartition('/')[0]}")
+    arguments = ("playbooks/migrate.yml", "-e", f"migration_metrics_file={file}", "-e", "migration_metrics_interval=1")
+    lab.play(*arguments)
+    until(
+        lambda: "wg_migrate_loop_running 1" in lab.run(CLIENT, f"cat {file} 2>/dev/null || true"),
+        "the metrics are there",
+    )
+    text = lab.run(CLIENT, f"cat {file}")
+    assert "wireguard_peer_receive_bytes_total{" in text
+    assert "changed=0" in lab.play(*arguments)
+    lab.play("playbooks/migrate.yml")
+    assert lab.run(CLIENT, f"ls {file} /etc/systemd/system/wg-migrate-metrics* 2>/dev/null || true") == ""
+    lab.run(CLIENT, "rmdir /var/lib/prometheus/node-exporter /var/lib/prometheus")
+
+
+def test_the_exit_hears_the_probes_from_the_proxies_alone(deployed: Lab) -> None:
+    """What the client pings the exit with leaves the client only inside the outer tunnels."""
+    lab = deployed
+    with lab.running(EXIT, "timeout 4 tcpdump -i eth0 -n -c 6 'icmp[icmptype] == icmp-echo' 2>/dev/null") as watching:
+        seen = watching.communicate(timeout=20)[0]
+    sources = {line.split()[2] for line in seen.splitlines() if "echo request" in line}
+    assert sources == {"198.18.51.11", "198.18.51.12"}, seen

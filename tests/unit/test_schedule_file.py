@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_samples import CONFIG
+from fake_system import FakeSystem
+from loop_rig import FakeNft, FakeNudge, FakeSwitch, World
+from wg_migrate import config, control, loop_service, privileges, schedule_file
+from wg_migrate.batches import TABLE
+from wg_migrate.errors import WgMigrateError
+from wg_migrate.schedule import parse, plain
+
+WEIGHTED = {"period": 0.3, "strategy": "weighted", "weights": [1, 2, 3], "health": {"silence": 1}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"period": 0.02, "jitter": 0.5},
+        {"packets": [50, 70], "strategy": "dirichlet", "alpha": 0.5, "max_share": 0.6, "no_repeat": True},
+        {"packets_mean": 20.5, "batches": 64, "strategy": "weighted", "weights": {"wgnet1": 2, "wgnet2": 1}},
+        {"strategy": "weighted", "weights": [0.1, 0.2], "session": 0, "seed": 2**53 - 1, "health": {"trial": 9}},
+    ],
+    ids=str,
+)
+def test_what_is_written_is_read_again(document: dict[str, Any]) -> None:
+    schedule = parse(document)
+    assert schedule_file.load(FakeSystem(files={schedule_file.PATH: schedule_file.dump(schedule)})) == schedule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100000,
+        "9" * 5000,
+        "[]",
+        "5",
+        "null",
+        '{"interval": 0.1}',
+        '{"period": 0}',
+        '{"period": NaN}',
+        '{"period": "x"}',
+        '{"period": 1, "packets_mean": 20}',
+        '{"health": []}',
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_broken_file_is_named_with_what_to_write(text: str) -> None:
+    with pytest.raises(WgMigrateError, match=rf"^{schedule_file.PATH}.*(write|it has period)"):
+        schedule_file.load(FakeSystem(files={schedule_file.PATH: text}))
+
+
+def test_a_missing_file_names_the_playbook() -> None:
+    with pytest.raises(WgMigrateError, match=r"start the loop with playbooks/migrate\.yml"):
+        schedule_file.load(FakeSystem())
+
+
+class Service:
+    """The service on a fake machine: `run` it, and `meanwhile` talks to it by its control socket."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        self.path = str(directory / "control.sock")
+        self.nft = FakeNft()
+        world = World([path.name for path in CONFIG.paths])
+        world.unopened = set(world.devices)
+        self.system = FakeSystem(
+            {
+                "wg show all dump": "",
+                "wg set wg0": "",
+                "nft -f -": self.nft.load,
+                f"nft list table inet {TABLE}": self.nft.show,
+                f"nft delete table inet {TABLE}": self.nft.delete,
+            },
+            {config.PATH: config.dump(CONFIG)},
+        )
+        self.told: list[str] = []
+        self.nft.table = [(1, 1)]  # left by a loop that was killed
+        self.servers: list[control.ControlServer] = []
+        self._make_server = control.ControlServer
+        monkeypatch.setattr(control, "PATH", self.path)
+        monkeypatch.setattr(control, "ControlServer", self._serve)
+        monkeypatch.setattr(gc, "freeze", lambda: None)
+        monkeypatch.setattr(socket, "if_nameindex", lambda: [(each, name) for name, each in world.devices.items()])
+        for name, stand_in in {
+            "_in_namespaces": lambda _config: FakeNudge(),
+            "Probe": lambda name, _source, _target: world.open_probe(name),
+            "Counters": lambda: self,
+            "RouteSwitch": lambda: FakeSwitch(world),
+            "notify": self._notify,
+        }.items():
+            monkeypatch.setattr(loop_service, name, stand_in)
+        monkeypatch.setattr(privileges, "keep_only_net_admin", lambda: None)
+        self.read = world.read_counters
+        self._meanwhile: Callable[[], None] = lambda: None
+
+    def run(self, schedule: dict[str, Any], meanwhile: Callable[[], None]) -> None:
+        self.system.files[schedule_file.PATH] = schedule_file.dump(parse(schedule))
+        self._meanwhile = meanwhile
+        loop_service.run(self.system)
+        assert self.told[-1] == "STOPPING=1"
+
+    def close(self) -> None:
+        for server in self.servers:  # the process ends, so that the loop closes nothing
+            for each in (vars(server)["_listener"], *vars(server)["_connections"]):
+                each.close()
+
+    def _serve(self, path: str, handler: control.Handler) -> control.ControlServer:
+        self.servers.append(self._make_server(path, handler))
+        return self.servers[-1]
+
+    def _notify(self, message: str) -> None:
+        self.told.append(message)
+        if message == "READY=1":
+            threading.Thread(target=self._talk).start()
+
+    def _talk(self) -> None:
+        try:
+            self._meanwhile()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Service]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    made = Service(monkeypatch, tmp_path)
+    yield made
+    made.close()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_file_that_does_not_fit_the_paths_any_more_is_replaced_by_round_robin(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = []
+
+    def talk() -> None:
+        answers.append(control.ask({"command": "status"}, service.path))
+        with pytest.raises(WgMigrateError, match="3 weights are given, and there are 2 paths"):
+            control.ask({"command": "schedule", "schedule": WEIGHTED}, service.path)
+        answers.append(control.ask({"command": "status"}, service.path))
+        answers.append(control.ask({"command": "schedule", "schedule": {"strategy": "uniform"}}, service.path))
+
+    service.run(WEIGHTED, talk)
+    at_first, after_refusal, after_change = answers
+    problem = at_first["problem"]
+    assert problem.startswith(f"{schedule_file.PATH} is not used, and the loop goes round all paths instead: 3 weights")
+    assert at_first["schedule"] == plain(parse({"period": 0.3, "health": {"silence": 1}}))
+    assert (after_refusal["schedule"], after_refusal["problem"]) == (at_first["schedule"], problem)
+    assert after_change["schedule"]["strategy"] == "uniform"
+    assert schedule_file.PATH not in str(after_change["problem"])
+    assert problem in capsys.readouterr().err
+    assert service.system.files[schedule_file.PATH] == schedule_file.dump(parse(WEIGHTED))  # it is the user's
+
+
+def test_a_file_that_fits_is_used_and_nothing_stays_behind(service: Service) -> None:
+    answers = []
+    document = {"packets": [50, 70], "seed": 3}
+    service.run(document, lambda: answers.append(control.ask({"command": "status"}, service.path)))
+    assert answers[0]["schedule"] == plain(parse(document))
+    assert answers[0]["replayed"]
+    assert service.nft.table is None
