@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from . import nft
 from .choice import FLOOR, Chooser
 from .errors import WgMigrateError
-from .schedule import LARGEST_TABLE, Schedule
+from .schedule import Schedule
 from .system import System
 
 TABLE = "wg_migrate_batches"
@@ -124,7 +124,6 @@ class _Shares:
             return None
         own_most = self._most(self._own, size, 0.0 if closing else self._free)
         every = self._all()
-        closing = closing and self._slack >= _TOO_LITTLE
         own_bound, all_bound = self._most(self._own, size, self._floor), self._most(every, size, FLOOR)
         rooms = []
         for own, start, excess, all_ in zip(self._own, self._start, self._excess, every):
@@ -148,7 +147,7 @@ class _Shares:
 
     def settled(self) -> bool:
         """Tell whether the table may end here and begin again; where nothing would help, it may."""
-        if self._cap >= 1 or self._slack < _TOO_LITTLE or sum(self._own) > LARGEST_TABLE / 2:
+        if self._cap >= 1 or self._slack < _TOO_LITTLE:
             return True
         most = self._cap * sum(self._own)
         return all(own <= most - excess for own, excess in zip(self._own, self._excess))

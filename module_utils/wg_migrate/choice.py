@@ -29,6 +29,7 @@ class Chooser:
         self._rng = rng
         self._drawn = [0.0] * len(names)
         self._among: list[int] = []
+        self._takes_turns = schedule.strategy == "round_robin" and schedule.max_share >= 1
         self.weights = self._given
         self.new_session()
 
@@ -55,6 +56,8 @@ class Chooser:
         """
         if not eligible:
             return None
+        if self._takes_turns:
+            return _in_turn(active, eligible)
         usable = self.usable(eligible)
         if usable != self._among:
             self._among = usable
@@ -92,7 +95,7 @@ class Chooser:
     def _draw(self, active: int | None, candidates: list[int], size: float, left: float) -> int:
         strategy = self._schedule.strategy
         if strategy == "round_robin":
-            return next((path for path in candidates if active is not None and path > active), candidates[0])
+            return _in_turn(active, candidates)
         if strategy == "uniform":
             return candidates[int(self._rng.random() * len(candidates))]
         weights = [self.weights[path] for path in candidates]
@@ -105,6 +108,15 @@ class Chooser:
         if sum(weights) <= 0:  # all that is up has weight 0
             weights = [1.0] * len(candidates)
         return self._rng.choices(candidates, weights)[0]
+
+
+def _in_turn(active: int | None, candidates: Sequence[int]) -> int:
+    """Return the candidate after the active path, in their order."""
+    if active is not None:
+        for path in candidates:
+            if path > active:
+                return path
+    return candidates[0]
 
 
 def draw_weights(rng: random.Random, alpha: float, count: int, most: float) -> list[float]:

@@ -61,6 +61,11 @@ class PathHealth:
         """Tell whether a probe was ever answered; a path that never answers is judged by its session and traffic."""
         return self.probes_answered > 0
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether an answer may still come."""
+        return bool(self._waiting)
+
     def probe_due(self, now: float) -> bool:
         """Tell whether it is time for a probe."""
         return self.present and now >= self._next_probe

@@ -125,8 +125,8 @@ class Loop:
 
     def wake(self) -> float:
         """Return when something is due next."""
-        next_switch = self._deadlines.next if self._deadlines else _NEVER
-        return min(next_switch, self._watch.next_look, self.next_find, self._session_end)
+        chores = min(self._watch.next_look, self.next_find, self._session_end)
+        return min(self._deadlines.next, chores) if self._deadlines else chores
 
     def step(self, now: float) -> None:
         """Do what is due, but for the looks at the sessions, which cost a process."""
@@ -149,7 +149,12 @@ class Loop:
             self.look(now)
         active = self._roads.active
         path = self._chooser.choose(active, self._usable, self._watch.carried_now)
-        if path is None or path == active or not self._move(path, now):
+        if path is None or path == active:
+            return
+        try:
+            self._roads.hurry(path)
+        except KeyError:
+            self._lose(path, now)
             return
         figures = self.figures
         figures.switches += 1
@@ -163,6 +168,10 @@ class Loop:
 
     def look(self, now: float) -> None:
         """Look at counters and probes; leave a path that is dead at once."""
+        for path, error in self._roads.refused():
+            self.figures.switches -= 1
+            self._per_path[path] -= 1
+            self._lose(path, now, error)
         self._observe(now)
         self._see_devices(now)
         usable = self._watch.usable()
@@ -243,16 +252,25 @@ class Loop:
         """Put the main route on a path; return whether it stands there."""
         try:
             self._roads.move(path)
-        except (OSError, KeyError) as error:
-            # The device is gone or down: the route stands where it stood; look again at once.
-            self.figures.switches_failed += 1
-            self._watch.lost(path, now)
-            self._usable = self._watch.usable()
-            self.next_find, self._hasty_until = now, now + _HASTE
-            if isinstance(error, OSError) and error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EINVAL):
-                raise
+        except KeyError:
+            self._lose(path, now)
+            return False
+        except OSError as error:
+            self._lose(path, now, error)
             return False
         return True
+
+    def _lose(self, path: int, now: float, error: OSError | None = None) -> None:
+        """Take note that a path's device is gone or down: the route stands where it stood; look again at once.
+
+        Raises the error where it is of another kind.
+        """
+        self.figures.switches_failed += 1
+        self._watch.lost(path, now)
+        self._usable = self._watch.usable()
+        self.next_find, self._hasty_until = now, now + _HASTE
+        if error is not None and error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EINVAL):
+            raise error
 
     def _use(self, usable: list[int], now: float) -> None:
         """Send by these paths from now on, and by no other."""

@@ -31,6 +31,10 @@ from .system import System
 from .tunnel_want import known_paths
 from .watch import Watch
 
+_BRIEF = 0.005
+_DEAF = 0.03
+"""Seconds of a wait that is brief, and for how long a brief wait need not listen: a sleep costs less than a select."""
+
 
 def run(system: System) -> None:
     """Run the loop until SIGTERM. Raises WgMigrateError where there is nothing to run on."""
@@ -100,18 +104,27 @@ def _stop_signals() -> Iterator[socket.socket]:
 def _serve(loop: Loop, server: control.ControlServer, stopping: socket.socket, find: Callable[[], None]) -> None:
     """Serve the loop's events until something is readable on `stopping`.
 
-    Most often nothing is but time, at short periods a thousand times a second, so that this does as little as can be.
+    Most often nothing is but time, at short periods a thousand times a second, so that this does as little as can be:
+    before a brief wait nobody is listened to who was listened to just before.
     """
     period = watchdog_period()
     next_watchdog = time.monotonic()
+    next_listening = next_watchdog
     waiting: list[int] = []
     while True:
+        now = time.monotonic()
+        wake = min(loop.wake(), next_watchdog)
+        if wake - now < _BRIEF and wake < next_listening and wake < loop.next_find:
+            if wake > now:
+                time.sleep(wake - now)
+            loop.step(time.monotonic())
+            continue
         if not waiting:
             waiting = [stopping.fileno(), *server.descriptors()]
-        wake = min(loop.wake(), next_watchdog)
         # select waits in microseconds; epoll would round the wait to whole milliseconds.
-        ready, _, _ = select.select(waiting, [], [], max(0.0, wake - time.monotonic()))
+        ready, _, _ = select.select(waiting, [], [], max(0.0, wake - now))
         now = time.monotonic()
+        next_listening = now + _DEAF
         loop.step(now)
         if ready:
             if stopping.fileno() in ready:

@@ -57,7 +57,9 @@ class Probe:
                 answer, ancillary, _, _ = self._socket.recvmsg(64, 64)
                 if len(answer) >= _HEADER.size and answer[0] == _ECHO_REPLY:
                     number = int(_HEADER.unpack_from(answer)[4])
-                    answers.append((number, self._after(ancillary) if number == self._number else None))
+                    if number == self._number:
+                        return [*answers, (number, self._after(ancillary))]  # nothing more is to come
+                    answers.append((number, None))
         return answers
 
     def close(self) -> None:

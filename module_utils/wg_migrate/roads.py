@@ -21,7 +21,7 @@ class Roads:
         self._names = list(names)
         self._source = source
         self._indices: dict[int, int] = {}
-        self._messages: dict[int, bytes] = {}
+        self._quick: dict[int, bytes] = {}
         self._leads_to: dict[int, int] = {}
         self.active: int | None = None
 
@@ -34,15 +34,27 @@ class Roads:
             if self.active is not None and found.get(self.active) != self._indices.get(self.active):
                 self.active = None
         self._indices = found
-        self._messages = {number: encode(index, self._source) for number, index in found.items()}
+        self._quick = {number: encode(index, self._source, number=number) for number, index in found.items()}
 
     def move(self, path: int) -> None:
         """Put the main table's default route on a path.
 
         Raises OSError with the kernel's reason, KeyError where there is no such device: the route stands as it was.
         """
-        self._switch.send(self._messages[path])
+        self._switch.send(encode(self._indices[path], self._source))
         self.active = path
+
+    def hurry(self, path: int) -> None:
+        """Do the same without waiting for the kernel's word on it; `refused` tells it later. Raises KeyError."""
+        self._switch.post(self._quick[path])
+        self.active = path
+
+    def refused(self) -> list[tuple[int, OSError]]:
+        """Return the paths on which the route was not put after all; it stands where it stood before."""
+        refused = self._switch.refusals()
+        if refused:
+            self.active = None
+        return refused
 
     def detour(self, usable: Sequence[int]) -> None:
         """Have the tables of paths that are not usable lead to the active one, and the others to their own."""

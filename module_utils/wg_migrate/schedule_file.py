@@ -17,7 +17,10 @@ def load(system: System) -> Schedule:
     if text is None:
         raise WgMigrateError(f"{PATH} is not there: start the loop with playbooks/migrate.yml")
     try:
-        return parse(json.loads(text))
+        document = json.loads(text)
+        if isinstance(document, dict) and set(document) == {"interval"}:
+            document = {"period": document["interval"]}  # as the first version wrote it
+        return parse(document)
     except (ValueError, RecursionError):
         raise WgMigrateError(f'{PATH} is not JSON: write an object such as {{"period": 0.1}}') from None
     except WgMigrateError as error:

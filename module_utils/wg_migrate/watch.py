@@ -208,7 +208,7 @@ class Watch:
 
     def _receive(self, now: float) -> None:
         for number, probe in self._probes.items():
-            for answer, after in probe.receive():
+            for answer, after in probe.receive() if self.paths[number].waits else ():
                 self.tallies[number].own(0, 1)
                 self.paths[number].answered(answer, now, after)
 

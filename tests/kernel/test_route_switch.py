@@ -72,6 +72,24 @@ def test_a_device_that_is_gone_is_told_and_changes_nothing(machine: Machine, pat
     assert routes(machine) != before
 
 
+def test_of_hurried_switches_only_the_refused_are_told(machine: Machine, paths: list[bytes]) -> None:
+    """Messages with numbers are not acknowledged; the answer to one that is, is told from refusals before it."""
+    with machine.inside():
+        indices = {name: index for index, name in socket.if_nameindex()}
+    with route_switch(machine) as switch:
+        for number, index in enumerate([indices["wgnet2"], 4711, indices["wgnet2"], 4712]):
+            switch.post(encode(index, SOURCE, number=number))
+        assert routes(machine)[0]["dev"] == "wgnet2"
+        switch.send(paths[0])
+        assert routes(machine)[0]["dev"] == "wgnet1"
+        switch.post(encode(4713, SOURCE, number=4))
+        told = [(number, error.errno) for number, error in switch.refusals()]
+        assert told == [(1, errno.ENODEV), (3, errno.ENODEV), (4, errno.ENODEV)]
+        assert switch.refusals() == []
+        with pytest.raises(OSError, match="No such device"):
+            switch.send(encode(4711, SOURCE))
+
+
 def test_a_device_that_is_down_is_told(machine: Machine, paths: list[bytes]) -> None:
     machine.run("ip link set wgnet2 down")
     with route_switch(machine) as switch, pytest.raises(OSError, match="down") as told:

@@ -106,6 +106,9 @@ class FakeProbe:
         self.closed = True
 
 
+_ACKNOWLEDGED = encode(1, "192.0.2.1")
+
+
 class FakeSwitch:
     """Like the kernel, it knows devices by their numbers, and routes by their tables; `broken` gives a message's error.
 
@@ -117,8 +120,21 @@ class FakeSwitch:
         self.broken: dict[bytes, int] = {}
         self.routes: dict[int, int] = {}  # the index of the device, by the number of the table
         self._world = world
+        self._refused: list[tuple[int, OSError]] = []
+
+    def post(self, message: bytes) -> int:
+        try:
+            self.send(message)
+        except OSError as error:
+            self._refused.append((struct.unpack_from("=I", message, 8)[0], error))
+        return len(message)
+
+    def refusals(self) -> list[tuple[int, OSError]]:
+        refused, self._refused = self._refused, []
+        return refused
 
     def send(self, message: bytes) -> None:
+        message = message[:6] + _ACKNOWLEDGED[6:12] + message[12:]  # whether an answer is awaited makes no difference
         if message in self.broken:
             raise OSError(self.broken[message], "broken")
         attributes = {}

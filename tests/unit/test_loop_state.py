@@ -185,7 +185,7 @@ def test_a_loop_that_does_not_tell_its_schedule_is_told(
 
 def test_a_broken_schedule_file_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch, None, active=False)
-    host.files[schedule_file.PATH] = '{"interval": 0.1}'  # of the version before
+    host.files[schedule_file.PATH] = '{"interval": 0}'  # of the version before
     assert WRITE in plan(loop_state.read(host), Wanted("started", TENTH))
 
 

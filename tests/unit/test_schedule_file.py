@@ -16,7 +16,7 @@ from loop_rig import FakeNft, FakeNudge, FakeSwitch, World
 from wg_migrate import config, control, loop_service, privileges, schedule_file
 from wg_migrate.batches import TABLE
 from wg_migrate.errors import WgMigrateError
-from wg_migrate.schedule import parse, plain
+from wg_migrate.schedule import Schedule, parse, plain
 
 WEIGHTED = {"period": 0.3, "strategy": "weighted", "weights": [1, 2, 3], "health": {"silence": 1}}
 
@@ -47,7 +47,7 @@ def test_what_is_written_is_read_again(document: dict[str, Any]) -> None:
         "[]",
         "5",
         "null",
-        '{"interval": 0.1}',
+        '{"interval": 0}',
         '{"period": 0}',
         '{"period": NaN}',
         '{"period": "x"}',
@@ -172,3 +172,8 @@ def test_a_file_that_fits_is_used_and_nothing_stays_behind(service: Service) -> 
     assert answers[0]["schedule"] == plain(parse(document))
     assert answers[0]["replayed"]
     assert service.nft.table is None
+
+
+def test_a_file_of_the_first_version_is_a_period() -> None:
+    system = FakeSystem(files={schedule_file.PATH: '{"interval": 0.25}'})
+    assert schedule_file.load(system) == Schedule(period=0.25)
