@@ -112,9 +112,8 @@ def _serve(loop: Loop, server: control.ControlServer, stopping: socket.socket, f
     next_listening = next_watchdog
     waiting: list[int] = []
     while True:
-        now = time.monotonic()
-        wake = min(loop.wake(), next_watchdog)
-        if wake - now < _BRIEF and wake < next_listening and wake < loop.next_find:
+        now, wake = time.monotonic(), loop.wake()
+        if wake - now < _BRIEF and wake < min(next_listening, next_watchdog, loop.next_find):
             if wake > now:
                 time.sleep(wake - now)
             loop.step(time.monotonic())
@@ -122,7 +121,7 @@ def _serve(loop: Loop, server: control.ControlServer, stopping: socket.socket, f
         if not waiting:
             waiting = [stopping.fileno(), *server.descriptors()]
         # select waits in microseconds; epoll would round the wait to whole milliseconds.
-        ready, _, _ = select.select(waiting, [], [], max(0.0, wake - now))
+        ready, _, _ = select.select(waiting, [], [], max(0.0, min(wake, next_watchdog) - now))
         now = time.monotonic()
         next_listening = now + _DEAF
         loop.step(now)

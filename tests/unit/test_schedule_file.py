@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,24 @@ def test_a_file_that_fits_is_used_and_nothing_stays_behind(service: Service) -> 
 def test_a_file_of_the_first_version_is_a_period() -> None:
     system = FakeSystem(files={schedule_file.PATH: '{"interval": 0.25}'})
     assert schedule_file.load(system) == Schedule(period=0.25)
+
+
+@pytest.mark.parametrize("period", [0.001, 0.004, 0.1, 3600])
+def test_systemd_hears_from_the_loop_at_any_period(
+    service: Service, monkeypatch: pytest.MonkeyPatch, period: float
+) -> None:
+    """And whoever asks gets an answer: brief sleeps keep neither waiting."""
+    monkeypatch.setenv("WATCHDOG_USEC", "60000")
+    asked: list[float] = []
+
+    def talk() -> None:
+        for _ in range(20):
+            control.ask({"command": "status"}, service.path)
+            asked.append(time.monotonic())
+            time.sleep(0.02)
+
+    before = time.process_time()
+    service.run({"period": period}, talk)
+    assert len(asked) == 20
+    assert service.told.count("WATCHDOG=1") >= 10  # every 20 ms of 400 ms and more
+    assert time.process_time() - before < 0.7 * (asked[-1] - asked[0]), "the loop does not sleep"
