@@ -40,6 +40,8 @@ path is judged by its session, and while all are judged by their probes."""
 _HASTE = 30.0
 _NEVER = float("inf")
 _SOON = 0.05
+_NUDGE_PAUSE = 0.004
+"""Seconds between two small packets: each costs six processes' work, and on its way it is blurred by more."""
 _FRESH = 0.005
 """Seconds for which the counters are fresh enough to keep a cap."""
 
@@ -75,6 +77,7 @@ class Loop:
         self._drawn_for: list[int] = []
         self._per_path = [0] * len(self._names)
         self._nudging = True
+        self._next_nudge = now
         self._nudges_since_look = self._switches_since_look = 0
         self._looked = self._started = now
         self._session_number = 0
@@ -163,7 +166,8 @@ class Loop:
         self._per_path[path] += 1
         figures.lateness_sum += lateness
         figures.lateness_worst = max(figures.lateness_worst, lateness)
-        if self._nudging:
+        if self._nudging and now >= self._next_nudge:
+            self._next_nudge = now + _NUDGE_PAUSE
             self._tell_exit()
 
     def look(self, now: float) -> None:
