@@ -20,10 +20,8 @@ from .system import System
 TABLE = "wg_migrate_batches"
 LARGEST = 8192
 """Batches of a table."""
-_BELOW_ALL = 2.0**40
-"""More than any number of packets."""
 _TOO_LITTLE = 1e-6
-"""Where the cap is as good as even shares, no batch would be short enough to keep it at every packet."""
+"""Where the cap is as good as even shares, no batch is short enough to keep it at every packet."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ def draw_batches(
 
     `before` are the packets that each path has carried in this session already, `eligible` the paths that are up, one
     at least. The cap on a path's share holds at every packet from FLOOR on, also when the table is used again and
-    again: where so many batches are too few to make up for how the table begins, there are more of them.
+    again: batches are cut short for it, and where so many are too few to make up for how the table begins, there are
+    more of them.
     """
     shares = _Shares(schedule, before, chooser.cap(eligible), chooser.usable(eligible))
     batches: list[Batch] = []
@@ -60,9 +59,12 @@ def draw_batches(
     for number in range(LARGEST):
         if number >= schedule.batches and shares.settled():
             break
-        size = shares.shorten(draw_size(schedule, rng))
         left = schedule.batches - number
-        path = chooser.choose(active, eligible, before, size, shares.rooms(size, left <= schedule.batches / 2), left)
+        rooms, longest = shares.rooms(closing=left <= schedule.batches / 2)
+        size = draw_size(schedule, rng)
+        if 1 <= longest < size:
+            size = int(longest)
+        path = chooser.choose(active, eligible, before, size, [room - size for room in rooms], left)
         assert path is not None
         last = number >= schedule.batches - 1 and shares.settled()
         if last and chooser.alternates and len(batches) > 2 and path == batches[0].path:
@@ -77,90 +79,61 @@ def draw_batches(
 
 
 class _Shares:
-    """What the paths carry in a table that is being drawn, and how far that is below the cap.
+    """What the paths carry in a table that is being drawn, and how much more each may carry.
 
-    With cap c, b packets of a session before the table, all in all B, and p of its first n packets on a path, b + p <=
-    c * (B + n) shall hold from FLOOR on, however often the table is used. Before FLOOR the left side may be larger. By
-    as much as it is at most, the excess, p stays below c * n at the table's end: then all later rounds hold, too.
+    Let c be the cap, n the packets of the table so far, k those on a path, and s by how many packets it is above the
+    cap from before (below: negative). Then s + k <= c * n shall hold from FLOOR on, however often the table is used.
+    Before FLOOR, s + k - c * n may be positive; the most that it was is the path's excess. Where k <= c * n - excess
+    holds at the table's end, it holds in every later round, too.
     """
 
     def __init__(self, schedule: Schedule, before: Sequence[float], cap: float, paths: Sequence[int]) -> None:
         self._cap = cap
         self._paths = paths
-        self._before = list(before)
-        self._own = [0.0] * len(before)
-        # Of what a path has carried too much, a table makes up for no more than a session may begin with: it lasts, and
-        # sooner or later the session's shares are those of the table.
+        self._capping = cap < 1 and cap - 1 / len(paths) >= _TOO_LITTLE
+        self._carried = [0.0] * len(before)
+        # A table makes up for no more than a session may begin with: it lasts, and sooner or later the session's shares
+        # are those of the table.
         most = FLOOR * cap * (1 - cap)
-        self._start = [max(-most, min(most, each - cap * sum(before))) for each in before]
-        self._excess = [max(0.0, each) for each in self._start]
-        self._slack = cap - 1 / len(paths)
-        """By how much of the table's packets a path can be below the cap while all carry the same."""
+        self._above = [max(-most, min(most, each - cap * sum(before))) for each in before]
+        self._excess = [max(0.0, each) for each in self._above]
+        # The excess is at most c * (1 - c) of the packets that go free. A short table makes up for few of them.
         size = sum(schedule.packets) / 2 if schedule.packets else schedule.packets_mean or 0.0
-        # The excess is at most c * (1 - c) of the packets that go free. A short table makes up for few.
-        self._floor = max(0.0, FLOOR - sum(before))
-        self._free = min(self._floor, schedule.batches * size * self._slack / max(1e-9, 4 * cap * (1 - cap)))
+        slack = schedule.batches * size * (cap - 1 / len(paths))
+        self._free = min(max(0.0, FLOOR - sum(before)), slack / max(1e-9, 4 * cap * (1 - cap)))
 
-    def shorten(self, size: int) -> int:
-        """Return the size of a batch, cut short where no path has so much room."""
-        if self._cap >= 1 or self._slack < _TOO_LITTLE:
-            return size
-        every = self._all()
-        longest = max(
-            min(
-                self._longest(sum(self._own), self._start[path] + self._own[path], self._floor),
-                self._longest(sum(every), every[path], FLOOR),
-            )
-            for path in self._paths
-        )
-        return min(size, int(longest)) if longest >= 1 else size
+    def rooms(self, closing: bool) -> tuple[list[float], float]:
+        """Return how many packets more each path may carry in a row, and the most that one may.
 
-    def rooms(self, size: int, closing: bool) -> list[float] | None:
-        """Return how far below the cap each path stays with so many packets more; above it, a negative number.
-
-        None stands for a cap that caps nothing.
+        `closing` tells that the table's end is near: as long as a path has room for that, the others have none.
         """
         if self._cap >= 1:
-            return None
-        own_most = self._most(self._own, size, 0.0 if closing else self._free)
-        every = self._all()
-        own_bound, all_bound = self._most(self._own, size, self._floor), self._most(every, size, FLOOR)
-        rooms = []
-        for own, start, excess, all_ in zip(self._own, self._start, self._excess, every):
-            own_room = own_most - own - (excess if closing else start)
-            all_room = all_bound - all_
-            if min(own_room, all_room) >= 0:
-                rooms.append(own_room)
-            elif closing and own_room >= 0:
-                rooms.append(all_room - _BELOW_ALL)  # what a session has too much of its table has not
-            elif min(own_bound - own - start, all_room) >= 0:
-                rooms.append(own_room - 2 * _BELOW_ALL)
-            else:
-                rooms.append((all_room if own_room >= 0 else own_room - _BELOW_ALL) - 3 * _BELOW_ALL)
-        return rooms
+            return [math.inf] * len(self._carried), math.inf
+        rooms = self._rooms(self._excess, 0.0) if closing else []
+        longest = max(rooms[path] for path in self._paths) if rooms else 0.0
+        if longest < 1:
+            rooms = self._rooms(self._above, self._free)
+            longest = max(rooms[path] for path in self._paths)
+        return rooms, longest if self._capping else math.inf
+
+    def _rooms(self, above: Sequence[float], free: float) -> list[float]:
+        """Return how many packets more each path may carry before it has `above` less than the cap allows."""
+        cap, total = self._cap, sum(self._carried)
+        taken = [carried + each for carried, each in zip(self._carried, above)]
+        return [max(cap * free - each, (cap * total - each) / (1 - cap)) for each in taken]
 
     def add(self, path: int, size: int) -> None:
         """Put a batch on a path."""
-        self._own[path] += size
-        excess = self._start[path] + self._own[path] - self._cap * sum(self._own)
-        self._excess[path] = max(self._excess[path], excess)
+        self._carried[path] += size
+        above = self._above[path] + self._carried[path] - self._cap * sum(self._carried)
+        self._excess[path] = max(self._excess[path], above)
 
     def settled(self) -> bool:
-        """Tell whether the table may end here and begin again; where nothing would help, it may."""
-        if self._cap >= 1 or self._slack < _TOO_LITTLE:
-            return True
-        most = self._cap * sum(self._own)
-        return all(own <= most - excess for own, excess in zip(self._own, self._excess))
-
-    def _all(self) -> list[float]:
-        return [before + own for before, own in zip(self._before, self._own)]
-
-    def _most(self, carried: Sequence[float], size: int, free: float) -> float:
-        return self._cap * max(sum(carried) + size, free) - size
-
-    def _longest(self, total: float, carried: float, free: float) -> float:
-        """Return how many packets more may go on a path that has carried so many of a total, where so many go free."""
-        return max(self._cap * free - carried, (self._cap * total - carried) / (1 - self._cap))
+        """Tell whether the table may end here and begin again."""
+        most = self._cap * sum(self._carried)
+        return not self._capping or all(
+            carried <= most - excess for carried, excess in zip(self._carried, self._excess)
+        )
 
 
 def body(batches: Sequence[Batch], marks: Sequence[str], exit_address: str, exit_port: int) -> str:

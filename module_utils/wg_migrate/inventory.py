@@ -69,6 +69,7 @@ VARIABLES = (
     "network_uplink_mtu",
     "client_scope",
     "migration_interval",
+    "migration_schedule",
     "ansible_facts",
 )
 """The variables of a host that the plan reads."""

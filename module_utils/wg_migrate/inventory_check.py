@@ -22,6 +22,7 @@ from .inventory import (
     network_of,
 )
 from .mtu import SMALLEST_UPLINK, refuse_small_uplink
+from .schedule import fit, parse
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -91,6 +92,7 @@ def _choice_errors(inventory: Inventory) -> list[str]:
     checks: dict[str, Callable[[Any], object]] = {
         "client_scope": _read_scope,
         "migration_interval": read_interval,
+        "migration_schedule": lambda schedule: _read_schedule(schedule, len(inventory.proxies)),
         "network_listen_port": _read_port,
         "network_uplink_mtu": _read_uplink_mtu,
     }
@@ -104,6 +106,12 @@ def _choice_errors(inventory: Inventory) -> list[str]:
             except WgMigrateError as error:
                 errors.setdefault(f"{variable}: {error}", []).append(host.name)
     return [f"{', '.join(hosts)}: {message}." for message, hosts in errors.items()]
+
+
+def _read_schedule(value: Any, paths: int) -> None:
+    schedule = parse(value)
+    if paths:
+        fit(schedule, [f"wgnet{number}" for number in range(1, paths + 1)])
 
 
 def _read_scope(value: object) -> None:

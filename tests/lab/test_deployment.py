@@ -99,7 +99,7 @@ def test_interval_changes_without_a_restart(deployed: Lab) -> None:
     lab = deployed
     before = lab.run(CLIENT, "systemctl show -P MainPID wg-migrate-loop")
     assert changes(lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.05"))["client"] == 1
-    assert lab.status()["loop"]["interval"] == 0.05
+    assert lab.status()["loop"]["schedule"]["period"] == 0.05
     assert changes(lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.05"))["client"] == 0
     lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
     assert lab.run(CLIENT, "systemctl show -P MainPID wg-migrate-loop") == before

@@ -85,7 +85,7 @@ def test_a_path_that_comes_back_makes_up_for_what_others_have_carried_in_the_ses
     assert before["wgnet1"] > 5 * before["wgnet2"]
     rig.carry(3000)
     after = up_session(rig)
-    assert after["wgnet2"] - before["wgnet2"] > 1500  # by its weight it would be 1200
+    assert after["wgnet2"] - before["wgnet2"] > 1280  # by its weight it would be 1200
 
 
 def test_the_switches_of_earlier_tables_still_count() -> None:

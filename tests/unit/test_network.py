@@ -210,6 +210,24 @@ def test_what_is_no_interval_is_refused(interval: object) -> None:
     assert "write a number of seconds from 0.001 to 86400" in error
 
 
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"strategy": "random"}, "write round_robin, uniform, weighted or dirichlet"),
+        ({"strategy": "weighted", "weights": [1, 2, 3]}, "3 weights are given, and there are 2 paths (wgnet1, wgnet2)"),
+        ("every second", "is no object"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused(schedule: object, message: str) -> None:
+    error = only_error(plan(migration_schedule=schedule))
+    assert "migration_schedule: " in error
+    assert message in error
+
+
+def test_a_schedule_is_accepted() -> None:
+    assert plan(migration_schedule={"packets": [50, 70], "strategy": "weighted", "weights": [1, 2]}).errors == []
+
+
 @pytest.mark.parametrize("port", [0, 65536, -1, "http", 51820.5, None], ids=repr)
 def test_what_is_no_port_is_refused(port: object) -> None:
     assert "is no UDP port: write a number from 1 to 65535" in only_error(plan(network_listen_port=port))

@@ -135,8 +135,9 @@ def test_our_own_probes_and_their_answers_are_no_traffic() -> None:
     watched = Watched()
     for _ in range(50):
         watched.look(after=0.5)
-        for probe in watched.world.opened:
-            watched.answer(probe)
+        for path, probe in zip(watched.watch.paths, watched.world.opened, strict=True):
+            if path.waits:
+                watched.answer(probe)
     watched.look(after=0.01)
     assert not watched.watch.busy(watched.world.now)
     assert not watched.watch.listening(watched.world.now)
