@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT, PROXIES, EXIT, WEB = "client", ("wgnet1", "wgnet2"), "exit", "web"
 WEB_ADDRESS = "198.18.51.80"
+PATIENCE = 60.0
+"""Seconds after which what takes a few has failed."""
 
 
 class Lab:
@@ -66,10 +68,15 @@ class Lab:
 
     def wait_until_live(self) -> None:
         """Wait until every path has a session; a rebooted client shakes hands within a second or two."""
-        deadline = time.monotonic() + 60
-        while not all(path["live"] for path in self.status()["paths"].values()):
-            assert time.monotonic() < deadline, self.status()
-            time.sleep(0.3)
+        until(lambda: all(path["live"] for path in self.status()["paths"].values()), "every path has a session")
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        time.sleep(0.2)
 
 
 class Capture:

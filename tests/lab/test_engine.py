@@ -5,28 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.lab.conftest import CLIENT, WEB_ADDRESS, Capture, Lab
-from tests.lab.test_traffic import EXIT_ADDRESS, LEAKS, traffic
+from tests.lab.conftest import CLIENT, Capture, Lab, until
+from tests.lab.test_traffic import EXIT_ADDRESS, LEAKS, lost, lost_pings, pings, traffic
 
 pytestmark = pytest.mark.lab
-PATIENCE = 30.0
-"""Seconds after which what takes tenths of one has failed."""
-
 CUT = "type filter hook prerouting priority -400; policy accept; iifname eth0 udp dport 51820 drop;"
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Return when the condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
-        time.sleep(0.2)
 
 
 def health(lab: Lab) -> dict[str, str]:
@@ -56,10 +45,9 @@ def engine(deployed: Lab) -> Iterator[Lab]:
     until(lambda: all_up(deployed), "all is as it was")
 
 
-def answered(lab: Lab) -> str:
-    """Ping through the tunnel and return fping's word on it: sent, received, lost."""
-    said = lab.run(CLIENT, f"wg-migrate exec -- fping -q -c 200 -p 10 -t 2000 {WEB_ADDRESS} 2>&1 || true")
-    return said.split("xmt/rcv/%loss = ")[1].split(",")[0].strip()
+def refused(lab: Lab, command: str) -> str:
+    """Return what a command of the client says that must fail."""
+    return lab.run(CLIENT, f"! {{ {command}; }} 2>&1")
 
 
 def main_pid(lab: Lab) -> str:
@@ -71,11 +59,9 @@ def test_a_running_loop_takes_a_schedule_and_loses_nothing(interval: Lab) -> Non
     document = {"packets": [50, 70], "strategy": "dirichlet", "max_share": 0.6, "session": 5}
     arguments = ("playbooks/migrate.yml", "-e", json.dumps({"migration_schedule": document}))
     before = main_pid(lab)
-    fping = f"wg-migrate exec -- fping -q -c 800 -p 10 -t 2000 {WEB_ADDRESS} 2>&1 || true"
-    with lab.running(CLIENT, fping) as pings:
+    with lab.running(CLIENT, pings(800)) as pinging:
         lab.play(*arguments)
-        said = pings.communicate(timeout=60)[0]
-    assert "800/800/0%" in said, said
+        assert lost(pinging.communicate(timeout=60)[0], 800) == 0
     assert main_pid(lab) == before
     assert "changed=0" in lab.play(*arguments)
     state = lab.status()["loop"]
@@ -98,14 +84,14 @@ def test_a_refused_schedule_leaves_the_loop_as_it_was(deployed: Lab) -> None:
     assert "3 weights are given, and there are 2 paths (wgnet1, wgnet2): write one for each" in " ".join(
         done.stdout.split()
     )
-    said = lab.run(CLIENT, "echo '{\"max_share\": 0.3}' | wg-migrate schedule - 2>&1 || true")
+    said = refused(lab, "echo '{\"max_share\": 0.3}' | wg-migrate schedule -")
     assert "max_share 0.3 cannot be kept by 2 paths: write 0.5 or more" in said
-    assert "is not JSON" in lab.run(CLIENT, "echo nonsense | wg-migrate schedule - 2>&1 || true")
-    assert "needs root" in lab.run(CLIENT, "runuser -u ops -- wg-migrate schedule 2>&1 || true")
+    assert "is not JSON" in refused(lab, "echo nonsense | wg-migrate schedule -")
+    assert "needs root" in refused(lab, "runuser -u ops -- wg-migrate schedule")
     nobody = (
         "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('/run/wg-migrate/control.sock')"
     )
-    assert "Permission denied" in lab.run(CLIENT, f"runuser -u ops -- python3 -c {shlex.quote(nobody)} 2>&1 || true")
+    assert "Permission denied" in refused(lab, f"runuser -u ops -- python3 -c {shlex.quote(nobody)}")
     after = lab.status()["loop"]["schedule"], lab.run(CLIENT, "cat /etc/wg-migrate/schedule.json")
     assert after == before
 
@@ -113,7 +99,7 @@ def test_a_refused_schedule_leaves_the_loop_as_it_was(deployed: Lab) -> None:
 def test_a_stopped_loop_takes_no_schedule(engine: Lab) -> None:
     lab = engine
     lab.run(CLIENT, "systemctl stop wg-migrate-loop")
-    said = lab.run(CLIENT, "echo '{}' | wg-migrate schedule - 2>&1 || true")
+    said = refused(lab, "echo '{}' | wg-migrate schedule -")
     assert "the migration loop is not running: start it with playbooks/migrate.yml" in said
 
 
@@ -141,11 +127,11 @@ def test_with_both_proxies_dead_nothing_leaks_and_it_resumes_by_itself(engine: L
     lab = engine
     capture = Capture(lab.bridge(), LEAKS)
     with cut_off(lab, "wgnet1"), cut_off(lab, "wgnet2"):
-        lab.run(CLIENT, f"wg-migrate exec -- fping -q -c 50 -p 20 {WEB_ADDRESS} 2>&1 || true")
+        lab.run(CLIENT, pings(50), check=False)  # they are lost
         until(lambda: lab.status()["loop"]["all_down"], "it is said that all paths are down")
         assert "ALL PATHS ARE DOWN" in lab.run(CLIENT, "wg-migrate status")
     until(lambda: all_up(lab), "the paths are taken back")
-    assert answered(lab) == "200/200/0%"
+    assert lost_pings(lab, 200) == 0
     assert capture.stop() == []
 
 
@@ -156,7 +142,7 @@ def test_wireguard_go_that_dies_is_rebuilt(engine: Lab, unit: str) -> None:
     lab.run(CLIENT, f"systemctl kill --signal KILL {unit}")
     time.sleep(1)
     until(lambda: all_up(lab), "the device is there again, and its path is up")
-    assert answered(lab) == "200/200/0%"
+    assert lost_pings(lab, 200) == 0
     assert capture.stop() == []
 
 
@@ -179,14 +165,14 @@ def test_metrics_are_written_and_taken_away_again(interval: Lab) -> None:
     arguments = ("playbooks/migrate.yml", "-e", f"migration_metrics_file={file}", "-e", "migration_metrics_interval=1")
     lab.play(*arguments)
     until(
-        lambda: "wg_migrate_loop_running 1" in lab.run(CLIENT, f"cat {file} 2>/dev/null || true"),
+        lambda: "wg_migrate_loop_running 1" in lab.run(CLIENT, f"cat {file}", check=False),
         "the metrics are there",
     )
     text = lab.run(CLIENT, f"cat {file}")
     assert "wireguard_peer_receive_bytes_total{" in text
     assert "changed=0" in lab.play(*arguments)
     lab.play("playbooks/migrate.yml")
-    assert lab.run(CLIENT, f"ls {file} /etc/systemd/system/wg-migrate-metrics* 2>/dev/null || true") == ""
+    assert lab.run(CLIENT, f"ls {file} /etc/systemd/system/wg-migrate-metrics*", check=False) == ""
     lab.run(CLIENT, "rmdir /var/lib/prometheus/node-exporter /var/lib/prometheus")
 
 

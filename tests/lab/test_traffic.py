@@ -111,11 +111,23 @@ def test_no_more_pings_are_lost_than_without_migration(interval: Lab) -> None:
     assert migrating <= still
 
 
-def lost_pings(lab: Lab) -> int:
-    """Return how many of 1000 pings, 10 ms apart, had no answer within 2 s (fping's own time-out is their distance)."""
-    said = lab.run(CLIENT, f"wg-migrate exec -- fping -q -c 1000 -p 10 -t 2000 {WEB_ADDRESS} 2>&1", check=False)
+def lost_pings(lab: Lab, count: int = 1000) -> int:
+    """Return how many of so many pings had no answer."""
+    return lost(lab.run(CLIENT, pings(count), check=False), count)
+
+
+def pings(count: int) -> str:
+    """Return the command that sends so many pings through the tunnel, 10 ms apart, and gives each 2 s to be answered.
+
+    fping's own time-out is their distance. Its status tells of losses, and so does what it says.
+    """
+    return f"wg-migrate exec -- fping -q -c {count} -p 10 -t 2000 {WEB_ADDRESS} 2>&1"
+
+
+def lost(said: str, count: int) -> int:
+    """Return how many of so many pings were lost, by what fping has said."""
     sent, received = (int(number) for number in said.split("xmt/rcv/%loss = ")[1].split("/")[:2])
-    assert sent == 1000, said
+    assert sent == count, said
     return sent - received
 
 
