@@ -22,14 +22,12 @@ _AGAIN = 30.0
 _CALM = 60.0
 """Seconds up after which an earlier failure is forgotten."""
 _LONGEST_TRIAL = 60.0
-_FIRST_PAUSE = 0.3
-"""Seconds between these at most."""
 _HELD = 64
 """How many unanswered probes are remembered."""
 _TOO_LATE = 5.0
 """Seconds after which nobody waits for an answer any more."""
-_FIRST = 10
-"""How many probes are sent in a hurry to a path that has not answered yet."""
+_FIRST, _FIRST_PAUSE = 10, 0.3
+"""So many probes, so many seconds apart at most, are sent to a path that has not answered yet."""
 
 
 class PathHealth:
@@ -117,12 +115,11 @@ class PathHealth:
                 self._silent_since = now
             self.hurry(now)
 
-    def judge(self, exit_answers: bool, now: float) -> bool:
-        """Look at what is known and return whether the state changed.
+    def judge(self, exit_answers: bool, now: float) -> None:
+        """Make up the state from what is known.
 
         `exit_answers` tells whether the exit has answered a probe by any path.
         """
-        before = self.state
         if not self.present:
             self._waiting.clear()  # a new device has a new socket, and its probes are numbered from the beginning
             if self.why != GONE:
@@ -135,7 +132,6 @@ class PathHealth:
             self._judge_trial(now)
         else:
             self._judge_probes(now)
-        return self.state != before
 
     def _judge_probes(self, now: float) -> None:
         silence, timeout = self._silence(now), self._timeout()

@@ -1,8 +1,6 @@
-"""The interval between two switches: read once here, for the playbooks, the modules, the command and the loop alike."""
+"""Numbers as people write them: read once here, for the playbooks, the modules, the command and the loop alike."""
 
 from __future__ import annotations
-
-import math
 
 from .errors import WgMigrateError
 
@@ -11,17 +9,22 @@ LONGEST = 86400.0
 
 
 def read_interval(value: object) -> float:
-    """Return an interval in seconds from whatever a person wrote: a number, or text that is one.
+    """Return the interval between two switches, in seconds. Raises WgMigrateError unless it is from 0.001 to 86400."""
+    return read_number("interval", value, SHORTEST, LONGEST, "0.1", "number of seconds")
 
-    Raises WgMigrateError for anything that is not a number from 0.001 to 86400.
+
+def read_number(name: str, value: object, low: float, high: float, example: str, kind: str = "number") -> float:
+    """Return a number from whatever a person wrote for it: a number, or text that is one.
+
+    Raises WgMigrateError, with what to write instead, for anything that is not one from `low` to `high`.
     """
-    wanted = f"write a number of seconds from {SHORTEST:g} to {LONGEST:g}, for example 0.1"
+    wanted = f"write a {kind} from {low:.16g} to {high:.16g}, for example {example}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise WgMigrateError(f"interval {value!r} is not a number: {wanted}")
+        raise WgMigrateError(f"{name} {value!r} is not a number: {wanted}")
     try:
-        seconds = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
-        raise WgMigrateError(f"interval {value!r} is not a number: {wanted}") from None
-    if math.isnan(seconds) or not SHORTEST <= seconds <= LONGEST:
-        raise WgMigrateError(f"interval {value} is out of range: {wanted}")
-    return seconds
+        raise WgMigrateError(f"{name} {value!r} is not a number: {wanted}") from None
+    if not low <= number <= high:  # false for NaN too
+        raise WgMigrateError(f"{name} {value} is out of range: {wanted}")
+    return number

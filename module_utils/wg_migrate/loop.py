@@ -38,8 +38,10 @@ FIND_WHEN_SURE = 60.0
 """Seconds between two looks at devices and sessions, which cost a process: shortly after a start or a change, while a
 path is judged by its session, and while all are judged by their probes."""
 _HASTE = 30.0
+"""Seconds that count as shortly after."""
 _NEVER = float("inf")
 _SOON = 0.05
+"""Seconds by which a look is made earlier, together with a switch, at most."""
 _NUDGE_PAUSE = 0.004
 """Seconds between two small packets: each costs six processes' work, and on its way it is blurred by more."""
 _FRESH = 0.005
@@ -151,7 +153,7 @@ class Loop:
         if self.schedule.max_share < 1 and now > self._looked + _FRESH:
             self.look(now)
         active = self._roads.active
-        path = self._chooser.choose(active, self._usable, self._watch.carried_now)
+        path = self._chooser.choose(active, self._usable, self._watch.carried())
         if path is None or path == active:
             return
         try:
@@ -282,7 +284,7 @@ class Loop:
         if not usable:
             return
         while self._usable and self._roads.active not in self._usable:
-            path = self._chooser.choose(self._roads.active, self._usable, self._watch.carried_now)
+            path = self._chooser.choose(self._roads.active, self._usable, self._watch.carried())
             if path is not None and self._move(path, now):
                 self.figures.switches += 1
                 self._per_path[path] += 1

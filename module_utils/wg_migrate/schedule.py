@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import WgMigrateError
-from .interval import read_interval
+from .interval import read_interval, read_number
 
 DEFAULT_PERIOD = 0.1
 STRATEGIES = ("round_robin", "uniform", "weighted", "dirichlet")
@@ -186,19 +186,7 @@ def _read(
 
 
 def _number(low: float, high: float, example: str) -> Callable[[str, object], float]:
-    def read(key: str, value: object) -> float:
-        wanted = f"write a number from {low:.16g} to {high:.16g}, for example {example}"
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise WgMigrateError(f"{key} {value!r} is not a number: {wanted}")
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise WgMigrateError(f"{key} {value!r} is not a number: {wanted}") from None
-        if not low <= number <= high:  # false for NaN too
-            raise WgMigrateError(f"{key} {value} is out of range: {wanted}")
-        return number
-
-    return read
+    return lambda key, value: read_number(key, value, low, high, example)
 
 
 def _integer(low: int, high: int, example: str) -> Callable[[str, object], int]:
@@ -211,11 +199,6 @@ def _integer(low: int, high: int, example: str) -> Callable[[str, object], int]:
         return int(number)
 
     return read
-
-
-def _period(key: str, value: object) -> float:
-    del key
-    return read_interval(value)
 
 
 def _strategy(key: str, value: object) -> str:
@@ -287,7 +270,7 @@ _HEALTH_READERS: dict[str, Callable[[str, object], Any]] = {
     "trial": _number(0, 60, "2"),
 }
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    "period": _period,
+    "period": lambda _key, value: read_interval(value),
     "jitter": _number(0, 1, "0.2"),
     "packets": _packets,
     "packets_mean": _number(1, 1e6, "20"),

@@ -31,11 +31,10 @@ class Prober(Protocol):
 
 
 class Tally:
-    """The packets that one path has carried for wg0, sent and received, from any point of time on."""
+    """The packets that one path has sent for wg0, from any point of time on."""
 
     def __init__(self) -> None:
         self.sent = 0
-        self.received = 0
         self.session_start = 0
         self._last: tuple[int, int] | None = None
         self._own_sent = 0
@@ -59,7 +58,6 @@ class Tally:
         self._own_sent = self._own_received = 0
         self._last = counters
         self.sent += sent
-        self.received += received
         return sent, received
 
 
@@ -91,7 +89,6 @@ class Watch:
         self._busy_until = now
         self._listening_until = now
         self.up_since_look = 0
-        self.carried_now = self.carried()
         self.next_look = now
 
     def settle(self, settings: Health) -> None:
@@ -139,7 +136,6 @@ class Watch:
         if received_by_all > 0:
             self._listening_until = now + _LINGER
         self.up_since_look = sent_by_all
-        self.carried_now = self.carried()
         self._probe(now)
         self._judge(now)
         quick = any(path.state == SUSPECT for path in self.paths)
@@ -174,7 +170,6 @@ class Watch:
         """Begin to count a session's packets from here on."""
         for tally in self.tallies:
             tally.session_start = tally.sent
-        self.carried_now = self.carried()
 
     def lost(self, number: int, now: float) -> None:
         """Take note that a path's device has refused a route."""

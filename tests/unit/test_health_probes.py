@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from wg_migrate.health import DOWN, SUSPECT, PathHealth
+from wg_migrate.health import DOWN, SUSPECT, UP, PathHealth
 from wg_migrate.schedule import Health
 
 
@@ -42,12 +42,14 @@ def test_the_round_trip_is_estimated_as_rfc_6298_says() -> None:
     for number in (11, 12, 13):
         path.sent(number, True, 210.0)
     late = rtt + 4 * variance
-    assert not path.judge(True, 210.0 + late - 0.001)
-    assert path.judge(True, 210.0 + late + 0.001)
-    assert path.state == SUSPECT
-    assert not path.judge(True, 210.0 + 2 * late - 0.001)
-    assert path.judge(True, 210.0 + 2 * late + 0.001)
-    assert path.state == DOWN
+    for after, state in [
+        (late - 0.001, UP),
+        (late + 0.001, SUSPECT),
+        (2 * late - 0.001, SUSPECT),
+        (2 * late + 0.001, DOWN),
+    ]:
+        path.judge(True, 210.0 + after)
+        assert path.state == state
 
 
 def test_an_answer_settles_all_earlier_probes_and_counts_once() -> None:
