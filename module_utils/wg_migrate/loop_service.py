@@ -25,7 +25,7 @@ from .nudge import Nudge
 from .probes import Probe
 from .repair import Repair
 from .route_switch import RouteSwitch
-from .schedule import Health, Schedule
+from .schedule import DEFAULT_PERIOD, Health, Schedule
 from .sessions import read_sessions
 from .system import System
 from .tunnel_want import known_paths
@@ -39,7 +39,6 @@ _DEAF = 0.03
 def run(system: System) -> None:
     """Run the loop until SIGTERM. Raises WgMigrateError where there is nothing to run on."""
     config = load(system)
-    schedule = schedule_file.load(system)
     nudge = _in_namespaces(config)
     privileges.keep_only_net_admin()
     now = time.monotonic()
@@ -53,7 +52,7 @@ def run(system: System) -> None:
     server = control.ControlServer(control.PATH, lambda request: loop.handle(request, time.monotonic()))
     with _stop_signals() as stopping:
         _find(loop, system)
-        _take(loop, schedule)
+        _begin(loop, system)
         gc.freeze()  # what is there now stays, and need not be looked through again and again
         notify("READY=1")
         _serve(loop, server, stopping, lambda: _find(loop, system))
@@ -61,12 +60,17 @@ def run(system: System) -> None:
         loop.stop()
 
 
-def _take(loop: Loop, schedule: Schedule) -> None:
-    """Begin with a schedule; where it does not fit the paths any more, say so and go round all of them."""
+def _begin(loop: Loop, system: System) -> None:
+    """Begin with the file's schedule; where it cannot be used any more, say so and go round all paths.
+
+    A loop that ends for it would be started again and again, and all traffic would stay on one path.
+    """
+    schedule = Schedule(period=DEFAULT_PERIOD)
     try:
+        schedule = schedule_file.load(system)
         loop.take(schedule, time.monotonic())
     except WgMigrateError as error:
-        loop.take(Schedule(period=schedule.period or 0.1, health=schedule.health), time.monotonic())
+        loop.take(Schedule(period=schedule.period or DEFAULT_PERIOD, health=schedule.health), time.monotonic())
         loop.problem = f"{schedule_file.PATH} is not used, and the loop goes round all paths instead: {error}"
         print(f"wg-migrate: {loop.problem}", file=sys.stderr)
 

@@ -12,19 +12,20 @@ PATH = "/etc/wg-migrate/schedule.json"
 
 
 def load(system: System) -> Schedule:
-    """Return the schedule. Raises WgMigrateError where the file is missing or holds none."""
+    """Return the schedule.
+
+    Raises WgMigrateError, which leaves the file's name out, where it is missing or holds no schedule.
+    """
     text = system.read(PATH)
     if text is None:
-        raise WgMigrateError(f"{PATH} is not there: start the loop with playbooks/migrate.yml")
+        raise WgMigrateError("it is not there: start the loop with playbooks/migrate.yml")
     try:
         document = json.loads(text)
         if isinstance(document, dict) and set(document) == {"interval"}:
             document = {"period": document["interval"]}  # as the first version wrote it
         return parse(document)
     except (ValueError, RecursionError):
-        raise WgMigrateError(f'{PATH} is not JSON: write an object such as {{"period": 0.1}}') from None
-    except WgMigrateError as error:
-        raise WgMigrateError(f"{PATH}: {error}") from None
+        raise WgMigrateError('it is not JSON: write an object such as {"period": 0.1}') from None
 
 
 def dump(schedule: Schedule) -> str:

@@ -191,4 +191,4 @@ def _service(unit: str) -> tuple[list[str], str | None]:
     service = file["Service"]
     argv = service["ExecStart"].replace("%i", _instance(unit)).split()
     namespace = service.get("NetworkNamespacePath", "").removeprefix("/run/netns/")
-    return [argv[0].rpartition("/")[2], *argv[1:]], namespace or None
+    return [argv[0].replace("/usr/local/lib/wg-migrate", str(UNITS)), *argv[1:]], namespace or None

@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Change, str]] = {
         "its package sources have no no-such-package",
     ),
     "no WireGuard to be had": (
-        host("proxies", "wgnet1", wireguard_go_package="no-such-wireguard"),
+        host("proxies", "wgnet1", wireguard_go_packages=["no-such-wireguard"]),
         "its package sources have no no-such-wireguard",
     ),
     "no kernel WireGuard": (variables(wireguard_implementation="kernel"), "Write wireguard_implementation: auto"),

@@ -123,6 +123,19 @@ def test_a_download_survives_a_dead_proxy(engine: Lab, document: dict[str, Any])
     until(lambda: all_up(lab), "the path is taken back")
 
 
+def test_batches_count_each_packet_of_a_busy_upload(engine: Lab) -> None:
+    """TCP hands over many packets at once, and newer versions of wireguard-go pass them on at once where they can."""
+    lab = engine
+    lab.run(CLIENT, "echo '{\"packets\": [50, 70]}' | wg-migrate schedule -")
+    with lab.running(CLIENT, traffic(4)) as upload:
+        result = json.loads(upload.communicate(timeout=60)[0])
+    state = lab.status()
+    paths = state["paths"].values()
+    packets = sum(path["packets_up_session"] for path in paths)
+    assert packets >= result["end"]["sum_received"]["bytes"] / state["inner"]["mtu"]
+    assert sum(path["switches"] for path in paths) >= packets / 70
+
+
 def test_with_both_proxies_dead_nothing_leaks_and_it_resumes_by_itself(engine: Lab) -> None:
     lab = engine
     capture = Capture(lab.bridge(), LEAKS)

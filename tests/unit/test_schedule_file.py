@@ -57,8 +57,8 @@ def test_what_is_written_is_read_again(document: dict[str, Any]) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_a_broken_file_is_named_with_what_to_write(text: str) -> None:
-    with pytest.raises(WgMigrateError, match=rf"^{schedule_file.PATH}.*(write|it has period)"):
+def test_a_broken_file_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(WgMigrateError, match=r"write|it has period"):
         schedule_file.load(FakeSystem(files={schedule_file.PATH: text}))
 
 
@@ -105,8 +105,11 @@ class Service:
         self.read = world.read_counters
         self._meanwhile: Callable[[], None] = lambda: None
 
-    def run(self, schedule: dict[str, Any], meanwhile: Callable[[], None]) -> None:
-        self.system.files[schedule_file.PATH] = schedule_file.dump(parse(schedule))
+    def run(self, schedule: dict[str, Any] | str | None, meanwhile: Callable[[], None]) -> None:
+        """Run with this schedule, with a file of this text, or with none."""
+        if schedule is not None:
+            text = schedule if isinstance(schedule, str) else schedule_file.dump(parse(schedule))
+            self.system.files[schedule_file.PATH] = text
         self._meanwhile = meanwhile
         loop_service.run(self.system)
         assert self.told[-1] == "STOPPING=1"
@@ -164,6 +167,17 @@ def test_a_file_that_does_not_fit_the_paths_any_more_is_replaced_by_round_robin(
     assert schedule_file.PATH not in str(after_change["problem"])
     assert problem in capsys.readouterr().err
     assert service.system.files[schedule_file.PATH] == schedule_file.dump(parse(WEIGHTED))  # it is the user's
+
+
+@pytest.mark.parametrize(("file", "reason"), [("{", "it is not JSON"), (None, "it is not there")], ids=str)
+def test_without_a_schedule_the_loop_goes_round_all_paths_and_says_why(
+    service: Service, file: str | None, reason: str
+) -> None:
+    answers = []
+    service.run(file, lambda: answers.append(control.ask({"command": "status"}, service.path)))
+    assert answers[0]["schedule"] == plain(Schedule(period=0.1))
+    assert answers[0]["problem"].startswith(f"{schedule_file.PATH} is not used, and the loop goes round all paths")
+    assert reason in answers[0]["problem"]
 
 
 def test_a_file_that_fits_is_used_and_nothing_stays_behind(service: Service) -> None:
