@@ -76,18 +76,24 @@ def _with_keys(name: str, host: dict[str, Any], known: Mapping[str, Any]) -> dic
 
 def _server_key(server: str, known: Mapping[str, Any]) -> dict[str, str]:
     """Return the public key of a proxy or an exit, which has one pair for all its clients."""
-    keys = known[server].get("__wireguard_keys", {}).get("public_keys", {})
+    keys = _made(server, "public_keys", known)
     return {"public_key": next(iter(keys.values()))} if keys else {}
 
 
 def _client_keys(client: str, server: str, known: Mapping[str, Any]) -> dict[str, str]:
     """Return the public key that a client uses towards a server, and the preshared key that it made for the pair."""
-    made = known[client].get("__wireguard_keys", {})
     found = {
-        "public_key": made.get("public_keys", {}).get(server),
-        "preshared_key": made.get("preshared_keys", {}).get(server),
+        "public_key": _made(client, "public_keys", known).get(server),
+        "preshared_key": _made(client, "preshared_keys", known).get(server),
     }
     return {name: key for name, key in found.items() if key}
+
+
+def _made(host: str, kind: str, known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys that the role C(wireguard) has registered on a host; what a host says is not always keys."""
+    registered = known[host].get("__wireguard_keys")
+    keys = registered.get(kind) if isinstance(registered, Mapping) else None
+    return {name: key for name, key in keys.items() if isinstance(key, str)} if isinstance(keys, Mapping) else {}
 
 
 class FilterModule:

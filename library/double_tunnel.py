@@ -120,6 +120,12 @@ options:
     type: list
     elements: int
     default: [22]
+  lan_networks:
+    description:
+      - With O(scope=host), networks that are reached outside the tunnel, as those of this host's containers or a printer's.
+    type: list
+    elements: str
+    default: []
   dns_servers:
     description:
       - IPv4 addresses of resolvers that are reached through the tunnel.
@@ -188,7 +194,7 @@ from ansible.module_utils.wg_migrate import config as configuration
 from ansible.module_utils.wg_migrate import loop_state, tunnel, units
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
 from ansible.module_utils.wg_migrate.system import System
-from ansible.module_utils.wg_migrate.tunnel_apply import LOOP_UNIT, TUNNEL_UNIT
+from ansible.module_utils.wg_migrate.tunnel_apply import KEEPER_UNIT, LOOP_UNIT, TUNNEL_UNIT
 from ansible.module_utils.wg_migrate.tunnel_want import readable
 from ansible.module_utils.wg_migrate.uplink import kernel_has_wireguard, read_uplink_mtu
 
@@ -225,6 +231,7 @@ ARGUMENT_SPEC = {
     "keepalive": {"type": "int", "default": 20},
     "management_sources": {"type": "list", "elements": "str", "default": []},
     "management_ports": {"type": "list", "elements": "int", "default": [22]},
+    "lan_networks": {"type": "list", "elements": "str", "default": []},
     "dns_servers": {"type": "list", "elements": "str", "default": []},
 }
 
@@ -246,7 +253,8 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     if known is None:
         tunnel.refuse_foreign_device(system)
     text, written = configuration.dump(wanted), system.read(configuration.PATH)
-    unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *loop_state.plan_new_code(system)]
+    unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *units.plan_active(system, KEEPER_UNIT)]
+    unit_actions += loop_state.plan_new_code(system)
     if check_mode:
         change = tunnel.examine(system, wanted, ahead=True)
     else:

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import control, loop_service, metrics, status_text, tunnel
+from . import control, keeper, loop_service, metrics, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
 from .interval import read_interval
@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="make the tunnel as the configuration says").set_defaults(run=_up)
     commands.add_parser("down", help="take the tunnel down").set_defaults(run=_down)
     commands.add_parser("run", help="run the migration loop (the service does this)").set_defaults(run=_run)
+    commands.add_parser("keep", help="mend the tunnel when others change it (the service does this)").set_defaults(
+        run=_keep
+    )
     status = commands.add_parser("status", help="tell what tunnel and loop are doing")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.add_argument("--follow", action="store_true", help="again every second, until Ctrl-C")
@@ -70,6 +73,10 @@ def _down(_options: argparse.Namespace, system: System) -> None:
 
 def _run(_options: argparse.Namespace, system: System) -> None:
     loop_service.run(system)
+
+
+def _keep(_options: argparse.Namespace, system: System) -> None:
+    keeper.run(system)
 
 
 def _schedule(options: argparse.Namespace, _system: System) -> None:

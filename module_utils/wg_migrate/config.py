@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import WgMigrateError
-from .inventory import SCOPES
+from .interval import shortened, shown
+from .inventory import LARGEST_UPLINK, SCOPES, read_host_address
+from .keys import is_key
 from .mtu import inner_mtu, outer_mtu, refuse_small_uplink
 from .system import System
 
@@ -20,6 +22,10 @@ OUTER_NAMESPACE = "wgnet"
 APPLICATION_NAMESPACE = "comps"
 INNER_DEVICE = "wg0"
 OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
+_PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""What names a peer names its key files, too (keys.py)."""
+_DIRECTORY = re.compile(r"(/[A-Za-z0-9_.-]+)+/?")
+_PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Path:
 class Config:
     """Everything that the client must be, with nothing left to find out at boot.
 
-    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` are networks in CIDR form.
+    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form.
     """
 
     scope: str
@@ -62,6 +68,7 @@ class Config:
     keepalive: int = 20
     management_sources: list[str] = field(default_factory=list)
     management_ports: list[int] = field(default_factory=lambda: [22])
+    lan_networks: list[str] = field(default_factory=list)
     dns_servers: list[str] = field(default_factory=list)
 
     @property
@@ -83,7 +90,8 @@ class Config:
 def parse(document: Mapping[str, Any]) -> Config:
     """Return the configuration that a document describes.
 
-    Raises WgMigrateError for anything that is missing, unknown, or out of range.
+    Raises WgMigrateError for anything that is missing, unknown, of another type, or out of range. What is returned goes
+    into scripts of `nft`, `ip` and `wg` and into paths as it stands: no word in it means anything to them but itself.
     """
     try:
         config = Config(
@@ -93,23 +101,24 @@ def parse(document: Mapping[str, Any]) -> Config:
                 "paths": [Path(**path) for path in document["paths"]],
             }
         )
-        _check(config)
     except KeyError as error:
         raise WgMigrateError(f"the configuration lacks {error}") from None
     except TypeError as error:
-        raise WgMigrateError(f"the configuration is not one of this version: {error}") from None
+        raise WgMigrateError(f"the configuration is not one of this version: {shortened(str(error))}") from None
+    _check_types(config, "")
+    _check(config)
     return config
 
 
 def load(system: System) -> Config:
     """Return the configuration of this host. Raises WgMigrateError where there is none or it can't be read."""
-    text = system.read(PATH)
-    if text is None:
-        raise WgMigrateError(f"{PATH} is not there: deploy this client first, with 'ansible-playbook site.yml'")
     try:
+        text = system.read(PATH)
+        if text is None:
+            raise WgMigrateError(f"{PATH} is not there: deploy this client first, with 'ansible-playbook site.yml'")
         document = json.loads(text)
-    except ValueError as error:
-        raise WgMigrateError(f"{PATH} is not JSON ({error}): deploy this client again") from None
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or not even text
+        raise WgMigrateError(f"{PATH} is not JSON ({shortened(str(error))}): deploy this client again") from None
     if not isinstance(document, dict):
         raise WgMigrateError(f"{PATH} holds no JSON object: deploy this client again")
     return parse(document)
@@ -140,33 +149,92 @@ def unknown_peers(config: Config) -> list[str]:
     return [name for name, key in peers if not key]
 
 
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), "text"),
+    "str | None": (lambda value: value is None or isinstance(value, str), "text, or leave it out"),
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "int": (lambda value: type(value) is int, "a whole number"),  # true and false are of type int, too
+    "list[str]": (
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+        "a list of texts",
+    ),
+    "list[int]": (
+        lambda value: isinstance(value, list) and all(type(each) is int for each in value),
+        "a list of numbers",
+    ),
+}
+"""What the values of a field's type are, and what to write for one."""
+
+
+def _check_types(part: Config | Exit | Path, where: str) -> None:
+    for each in dataclasses.fields(part):
+        value = getattr(part, each.name)
+        if isinstance(value, Exit):
+            _check_types(value, "exit.")
+        elif each.name == "paths":
+            for path in value:
+                _check_types(path, "path ")
+        elif not _TYPES[str(each.type)][0](value):
+            raise WgMigrateError(f"{where}{each.name} is {shown(value)}: write {_TYPES[str(each.type)][1]}")
+
+
 def _check(config: Config) -> None:
     if config.scope not in SCOPES:
-        raise WgMigrateError(f"scope is {config.scope!r}: write {' or '.join(SCOPES)}")
+        raise WgMigrateError(f"scope is {shown(config.scope)}: write {' or '.join(SCOPES)}")
     if not config.paths:
         raise WgMigrateError("there are no paths: a client needs at least one proxy, better two")
     names = [path.name for path in config.paths]
     if len(set(names)) != len(names) or not all(map(OUTER_DEVICE.fullmatch, names)):
-        raise WgMigrateError(f"the paths are named {', '.join(names)}: write distinct names such as wgnet1, wgnet2")
+        named = shortened(", ".join(names))
+        raise WgMigrateError(f"the paths are named {named}: write distinct names such as wgnet1, wgnet2")
     refuse_small_uplink(config.uplink_mtu)
+    if config.uplink_mtu > LARGEST_UPLINK:
+        raise WgMigrateError(f"uplink_mtu is {shown(config.uplink_mtu)}: write bytes up to {LARGEST_UPLINK}")
     if not 1 <= config.keepalive <= 25:
-        raise WgMigrateError(f"keepalive is {config.keepalive}: write seconds from 1 to 25; NATs forget UDP after 30")
+        raise WgMigrateError(
+            f"keepalive is {shown(config.keepalive)}: write seconds from 1 to 25; NATs forget UDP after 30"
+        )
     _check_addresses(config)
+    _check_keys(config)
 
 
 def _check_addresses(config: Config) -> None:
     addresses = [config.overlay_address, config.inner_address, config.exit.address, config.exit.inner_address]
     for address in [*addresses, *(path.address for path in config.paths), *config.dns_servers]:
-        _refuse_unless(ipaddress.IPv4Address, address, "an IPv4 address, for example 192.0.2.7")
-    for source in config.management_sources:
-        _refuse_unless(ipaddress.ip_network, source, "a network, for example 192.0.2.7/32")
+        _refuse_unless(read_host_address, address, "the IPv4 address of one host, for example 192.0.2.7")
+    for network in [*config.management_sources, *config.lan_networks]:
+        _refuse_unless(_read_network, network, "a network, for example 192.0.2.7/32")
     for port in [config.exit.port, *(path.port for path in config.paths), *config.management_ports]:
         if not 1 <= port <= 65535:
-            raise WgMigrateError(f"{port} is no port: write a number from 1 to 65535")
+            raise WgMigrateError(f"{shown(port)} is no port: write a number from 1 to 65535")
+
+
+def _read_network(text: str) -> None:
+    # ipaddress takes anything at all after a %, as in fe80::1%eth0, and gives it back.
+    if not _PLAIN_ADDRESS.fullmatch(text):
+        raise ValueError(text)
+    ipaddress.ip_network(text)
+
+
+def _check_keys(config: Config) -> None:
+    """Refuse what cannot be a key, name its file, or hold it."""
+    if not _DIRECTORY.fullmatch(config.key_directory) or ".." in config.key_directory.split("/"):
+        raise WgMigrateError(
+            f"key_directory is {shown(config.key_directory)}: write an absolute path of letters, digits, '_', '.' and "
+            "'-', for example /etc/wg-migrate/keys"
+        )
+    peers = [(path.proxy, path.public_key) for path in config.paths] + [(config.exit.name, config.exit.public_key)]
+    for name, key in peers:
+        if not _PEER_NAME.fullmatch(name):
+            raise WgMigrateError(
+                f"{shown(name)} cannot name a peer: write at most 100 letters, digits, '_', '.' or '-', a letter first"
+            )
+        if key and not is_key(key):
+            raise WgMigrateError(f"the public key of {name} is no WireGuard key: write what 'wg pubkey' prints")
 
 
 def _refuse_unless(read: Callable[[str], object], text: str, wanted: str) -> None:
     try:
         read(text)
     except ValueError:
-        raise WgMigrateError(f"{text!r} is refused: write {wanted}") from None
+        raise WgMigrateError(f"{shown(text)} is refused: write {wanted}") from None

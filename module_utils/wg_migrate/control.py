@@ -17,14 +17,20 @@ from .errors import WgMigrateError
 PATH = "/run/wg-migrate/control.sock"
 LARGEST = 65536
 """Bytes of a request or an answer."""
-_LONGEST_ERROR = 2000
+_LONGEST_ERROR = 800
+_MOST_CONNECTIONS = 16
+"""Whoever asks does so at once and goes; the others must not use up the descriptors that a process may have, and that
+select can wait for."""
 _TIMEOUT = 2.0
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ControlServer:
-    """Listens on the control socket; `serve` answers whoever has asked, without ever waiting."""
+    """Listens on the control socket; `serve` answers whoever has asked, without ever waiting.
+
+    Of too many connections the one that has been silent for longest is closed.
+    """
 
     def __init__(self, path: str, handler: Handler) -> None:
         self._handler = handler
@@ -42,16 +48,22 @@ class ControlServer:
         return [each.fileno() for each in (self._listener, *self._connections)]
 
     def serve(self, ready: Collection[int]) -> None:
-        """Accept and answer on the sockets that have something to read, which are given by their descriptors."""
-        if self._listener.fileno() in ready:
-            with contextlib.suppress(BlockingIOError):
-                connection, _ = self._listener.accept()
-                connection.setblocking(False)
-                self._connections.append(connection)
+        """Answer and accept on the sockets that have something to read, which are given by their descriptors."""
         for each in [each for each in self._connections if each.fileno() in ready]:
             self._answer(each)
+        if self._listener.fileno() in ready:
+            self._accept()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            self._connections.append(connection)
+        if len(self._connections) > _MOST_CONNECTIONS:
+            self._connections.pop(0).close()
 
     def _answer(self, connection: socket.socket) -> None:
+        self._connections.remove(connection)
         answered = False
         with contextlib.suppress(OSError):  # a peer that went away, or does not read
             request, _, flags, _ = connection.recvmsg(LARGEST)
@@ -61,8 +73,8 @@ class ControlServer:
             reply = self._reply(request, bool(flags & socket.MSG_TRUNC))
             with contextlib.suppress(OSError):
                 connection.send(json.dumps(reply).encode())
+                self._connections.append(connection)  # the last to be closed
                 return
-        self._connections.remove(connection)
         connection.close()
 
     def _reply(self, request: bytes, too_long: bool) -> dict[str, Any]:
@@ -76,8 +88,16 @@ class ControlServer:
             return {"error": 'the request is no JSON object: send one such as {"command": "status"}'}
         try:
             return self._handler(document)
+        except RecursionError:  # what could just be read may be too deep to be repeated in a message
+            return {"error": 'the request is too deep: send an object such as {"command": "status"}'}
         except WgMigrateError as error:
-            return {"error": str(error)[:_LONGEST_ERROR]}  # it may repeat a word of any length
+            return {"error": _cut(str(error))}
+
+
+def _cut(message: str) -> str:
+    """Return a message that may repeat a word of any length, without its middle: it ends with what to send instead."""
+    half = _LONGEST_ERROR // 2
+    return message if len(message) <= _LONGEST_ERROR else f"{message[:half]} ... {message[-half:]}"
 
 
 def ask(request: dict[str, Any], path: str = PATH) -> dict[str, Any]:

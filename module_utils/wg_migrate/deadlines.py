@@ -6,7 +6,9 @@ import math
 import random
 
 MADE_UP = 10
-"""How many late switches are made up for; after a longer halt there is no burst, the rest counts as missed."""
+MADE_UP_SECONDS = 0.1
+"""How many late switches are made up for, or those of how many seconds if these are more: so long a busy machine may
+keep a process waiting. After a longer halt there is no burst, the rest counts as missed."""
 
 
 class Deadlines:
@@ -19,6 +21,7 @@ class Deadlines:
     def __init__(self, period: float, jitter: float, rng: random.Random, now: float) -> None:
         self.period = period
         self._jitter = jitter
+        self._made_up = max(MADE_UP * period, MADE_UP_SECONDS)
         self._rng = rng
         self.due = now + self._draw()
         self.next = self.due
@@ -28,7 +31,7 @@ class Deadlines:
         period = self._draw()
         self.due += period
         missed = 0
-        if self.due < now - MADE_UP * self.period:
+        if self.due < now - self._made_up:
             missed = math.ceil((now - self.due) / self.period)
             self.due += missed * self.period
         self.next = max(self.due, now + period / 2)

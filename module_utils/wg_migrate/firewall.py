@@ -23,23 +23,34 @@ def outer_rules(mark: str) -> str:
 """
 
 
+def inner_rules(inner_device: str) -> str:
+    """Return the table of the applications' namespace: nobody inside the tunnel may open a connection to the client.
+
+    The exit lets no other client through; this is against an exit that turns hostile.
+    """
+    return _from_tunnel(inner_device)
+
+
 def host_rules(
     mark: str,
     inner_device: str,
+    inner_address: str,
     endpoints: list[tuple[str, int]],
     management_sources: list[str],
     management_ports: list[int],
+    lan_networks: list[str],
     dns_servers: list[str],
 ) -> str:
     """Return the table of the host in host scope: what may leave by anything but the tunnel, and DNS into the tunnel.
 
-    `endpoints` are the proxies' addresses and UDP ports, `management_sources` networks of either family.
+    `endpoints` are the proxies' addresses and UDP ports, the others networks of either family.
     """
     proxies = ", ".join(f"{address} . {port}" for address, port in endpoints)
     lines = [
         f'oifname {{ "lo", "{inner_device}" }} accept',
         *([f"meta mark {mark} ip daddr . udp dport {{ {proxies} }} accept"] if endpoints else []),
         *_management(management_sources, management_ports),
+        *(f"{word} daddr {{ {addresses} }} accept" for word, addresses in _by_family(lan_networks)),
         "udp sport 68 udp dport 67 accept",
         "udp sport 546 udp dport 547 accept",
         "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept",
@@ -51,7 +62,21 @@ def host_rules(
 		type filter hook output priority filter; policy accept;
 		{body}
 	}}
-{_dns(inner_device, dns_servers)}"""
+	chain from_uplink {{
+		type filter hook prerouting priority raw; policy accept;
+		iifname != {{ "lo", "{inner_device}" }} ip daddr {inner_address} counter drop
+	}}{_from_tunnel(inner_device)}{_dns(inner_device, dns_servers)}"""
+
+
+def _from_tunnel(inner_device: str) -> str:
+    return f"""
+	chain from_tunnel {{
+		type filter hook input priority filter; policy accept;
+		iifname "{inner_device}" ct state established,related accept
+		iifname "{inner_device}" icmp type echo-request accept
+		iifname "{inner_device}" counter drop
+	}}
+"""
 
 
 def _management(sources: list[str], ports: list[int]) -> list[str]:
@@ -62,17 +87,23 @@ def _management(sources: list[str], ports: list[int]) -> list[str]:
     """
     listed = ", ".join(map(str, ports))
     rules = []
-    parsed = [ipaddress.ip_network(source) for source in sources]
-    # Collapsed, because nft refuses a set whose intervals overlap.
-    ipv4 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv4Network)))
-    ipv6 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv6Network)))
-    for word, networks in (("ip", ipv4), ("ip6", ipv6)):
-        if networks and ports:
-            addresses = ", ".join(map(str, networks))
+    for word, addresses in _by_family(sources):
+        if ports:
             rules.append(
                 f"{word} daddr {{ {addresses} }} tcp sport {{ {listed} }} tcp flags & (syn | ack) != syn accept"
             )
     return rules
+
+
+def _by_family(networks: list[str]) -> list[tuple[str, str]]:
+    """Return nft's word for each family that there is a network of, with the elements of a set.
+
+    Collapsed, because nft refuses a set whose intervals overlap.
+    """
+    parsed = [ipaddress.ip_network(network) for network in networks]
+    ipv4 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv4Network)))
+    ipv6 = list(ipaddress.collapse_addresses(net for net in parsed if isinstance(net, ipaddress.IPv6Network)))
+    return [(word, ", ".join(map(str, found))) for word, found in (("ip", ipv4), ("ip6", ipv6)) if found]
 
 
 def _dns(inner_device: str, servers: list[str]) -> str:

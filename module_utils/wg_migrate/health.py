@@ -46,6 +46,7 @@ class PathHealth:
         self._variance = 0.0
         self._waiting: dict[int, float] = {}
         self._heard = now
+        self._told_of: float | None = None
         self._silent_since: float | None = None
         self._answering_since: float | None = None
         self._given_up: float | None = None
@@ -132,6 +133,14 @@ class PathHealth:
             self._judge_trial(now)
         else:
             self._judge_probes(now)
+
+    def fell_silent(self, now: float) -> bool:
+        """Tell, once each time, whether a path that has answered is down and says no more."""
+        silent = self.state == DOWN and self.answers and self._silence(now) >= self.settings.silence
+        if not silent or self._told_of == self._heard:
+            return False
+        self._told_of = self._heard
+        return True
 
     def _judge_probes(self, now: float) -> None:
         silence, timeout = self._silence(now), self._timeout()

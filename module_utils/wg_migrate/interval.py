@@ -1,4 +1,7 @@
-"""Numbers as people write them: read once here, for the playbooks, the modules, the command and the loop alike."""
+"""Numbers as people write them: read once here, for the playbooks, the modules, the command and the loop alike.
+
+And what was written as a message may repeat it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from .errors import WgMigrateError
 
 SHORTEST = 0.001
 LONGEST = 86400.0
+_MOST_SHOWN = 100
+"""Characters: what a person can still take in, and an answer of the control socket has room for."""
 
 
 def read_interval(value: object) -> float:
@@ -20,11 +25,25 @@ def read_number(name: str, value: object, low: float, high: float, example: str,
     """
     wanted = f"write a {kind} from {low:.16g} to {high:.16g}, for example {example}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise WgMigrateError(f"{name} {value!r} is not a number: {wanted}")
+        raise WgMigrateError(f"{name} {shown(value)} is not a number: {wanted}")
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise WgMigrateError(f"{name} {value!r} is not a number: {wanted}") from None
+        raise WgMigrateError(f"{name} {shown(value)} is not a number: {wanted}") from None
     if not low <= number <= high:  # false for NaN too
-        raise WgMigrateError(f"{name} {value} is out of range: {wanted}")
+        raise WgMigrateError(f"{name} {shortened(str(value))} is out of range: {wanted}")
     return number
+
+
+def shown(value: object) -> str:
+    """Return a value as a message repeats it: one line, however long or deep it is."""
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):  # thousands of digits, or lists in lists
+        return f"a {type(value).__name__} without end"
+
+
+def shortened(text: str) -> str:
+    """Return a text as a message repeats it without quotes: one line, the rest of a long one left out."""
+    printable = text if text.isprintable() else repr(text)[1:-1]
+    return printable if len(printable) <= _MOST_SHOWN else f"{printable[:_MOST_SHOWN]}..."

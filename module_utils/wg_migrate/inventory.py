@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .interval import shortened, shown
+
 DEFAULT_OVERLAY = "10.87.0.0/20"
 DEFAULT_INNER = "10.87.16.0/20"
 DEFAULT_PORT = 51820
 SCOPES = ("host", "namespace")
+LARGEST_UPLINK = 65535
+"""Bytes: the most that an IP packet has (RFC 791, section 3.1)."""
 _OURS = re.compile(r"wg0|wgnet[0-9]*")
 
 
@@ -25,17 +30,17 @@ class Host:
     @property
     def address(self) -> str:
         """The address at which the other hosts reach this one, as written."""
-        return str(self.variables.get("network_address") or self.variables.get("ansible_host") or self.name)
+        return as_text(self.variables.get("network_address") or self.variables.get("ansible_host") or self.name)
 
     @property
     def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
         """The networks that this host's devices are in, other than ours; none before facts have been gathered."""
-        facts = self.variables.get("ansible_facts", {})
         found = {}
-        for name in facts.get("interfaces", []):
-            ipv4 = facts.get(name.replace("-", "_"), {}).get("ipv4", {})
+        for name, device in self._devices().items():
+            ipv4 = _mapping(device.get("ipv4"))
             if not _OURS.fullmatch(name) and "network" in ipv4 and "netmask" in ipv4:
-                found[name] = ipaddress.IPv4Network(f"{ipv4['network']}/{ipv4['netmask']}")
+                with contextlib.suppress(ValueError):
+                    found[name] = ipaddress.IPv4Network(f"{ipv4['network']}/{ipv4['netmask']}")
         return found
 
     @property
@@ -44,17 +49,28 @@ class Host:
 
         On a client with scope host the default route's device may be our own, which tells nothing.
         """
-        facts = self.variables.get("ansible_facts", {})
-        devices = {name: facts.get(name.replace("-", "_"), {}) for name in facts.get("interfaces", [])}
-        default = facts.get("default_ipv4", {}).get("interface", "")
-        own = [name for name, device in devices.items() if device.get("ipv4", {}).get("address") == self.address]
+        devices = self._devices()
+        default = str(_mapping(_mapping(self.variables.get("ansible_facts")).get("default_ipv4")).get("interface"))
+        own = [name for name, device in devices.items() if _mapping(device.get("ipv4")).get("address") == self.address]
         chosen = next((name for name in [*own, default] if name in devices and not _OURS.fullmatch(name)), None)
-        return devices[chosen].get("mtu") if chosen else None
+        mtu = devices[chosen].get("mtu") if chosen else None
+        return mtu if isinstance(mtu, int) else None
 
     @property
     def port(self) -> int:
         """The UDP port of this host's WireGuard."""
         return int(self.variables.get("network_listen_port", DEFAULT_PORT))
+
+    def _devices(self) -> dict[str, Mapping[str, Any]]:
+        """Return the facts of each device, by its name. A host may say what it likes: what is no such fact is left out."""
+        facts = _mapping(self.variables.get("ansible_facts"))
+        names = facts.get("interfaces")
+        listed = [name for name in names if isinstance(name, str)] if isinstance(names, (list, tuple)) else []
+        return {name: _mapping(facts.get(name.replace("-", "_"))) for name in listed}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 VARIABLES = (
@@ -102,10 +118,34 @@ def exit_address(inner: ipaddress.IPv4Network) -> ipaddress.IPv4Address:
     return inner[1]
 
 
+def read_host_address(text: str) -> ipaddress.IPv4Address:
+    """Return the IPv4 address that a text is. Raises ValueError where it is none that one host can have."""
+    address = ipaddress.IPv4Address(text)
+    if address.is_multicast or address.is_unspecified or address.is_loopback or address.is_reserved:
+        raise ValueError(f"{text} is no address of one host")
+    return address
+
+
+def read_network(text: str) -> ipaddress.IPv4Network:
+    """Return the IPv4 network that a text is. Raises ValueError where it is none whose addresses hosts can have."""
+    try:
+        network = ipaddress.IPv4Network(text)
+        for address in (network[0], network[-1]):
+            read_host_address(str(address))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no network of hosts") from None
+    return network
+
+
+def as_text(value: object) -> str:
+    """Return a text as it is, and anything else as a message shows it: that is no address, however large it is."""
+    return value if isinstance(value, str) else shown(value)
+
+
 def network_of(inventory: Inventory, variable: str) -> ipaddress.IPv4Network:
-    """Return the overlay or the inner network. Raises ValueError for text that is no IPv4 network."""
+    """Return the overlay or the inner network. Raises ValueError for text that is no network of hosts."""
     default = {"network_overlay": DEFAULT_OVERLAY, "network_inner": DEFAULT_INNER}[variable]
-    values = {str(host.variables.get(variable, default)) for host in inventory.hosts} or {default}
+    values = {as_text(host.variables.get(variable, default)) for host in inventory.hosts} or {default}
     if len(values) > 1:
-        raise ValueError(f"the hosts disagree: {', '.join(sorted(values))}")
-    return ipaddress.IPv4Network(values.pop())
+        raise ValueError(f"the hosts disagree: {shortened(', '.join(sorted(values)))}")
+    return read_network(values.pop())

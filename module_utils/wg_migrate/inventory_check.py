@@ -9,22 +9,27 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import WgMigrateError
-from .interval import read_interval
+from .interval import read_interval, shown
 from .inventory import (
     DEFAULT_INNER,
     DEFAULT_OVERLAY,
     DEFAULT_PORT,
     SCOPES,
+    LARGEST_UPLINK,
     Host,
     Inventory,
+    as_text,
     exit_address,
     exit_of,
     network_of,
+    read_host_address,
 )
 from .mtu import SMALLEST_UPLINK, refuse_small_uplink
 from .schedule import fit, parse
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGITS = re.compile(r"[0-9]{1,6}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""It names key files, too (keys.py)."""
 
 
 def inventory_errors(inventory: Inventory) -> list[str]:
@@ -51,7 +56,7 @@ def _group_errors(inventory: Inventory) -> list[str]:
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
     errors += [
-        f"{name!r} cannot be a host's name here: use letters, digits, '.', '_' and '-'."
+        f"{shown(name)} cannot be a host's name here: write at most 100 letters, digits, '.', '_' and '-'."
         for name in names
         if not _NAME.fullmatch(name)
     ]
@@ -59,7 +64,7 @@ def _group_errors(inventory: Inventory) -> list[str]:
         chosen = client.variables.get("network_exit")
         known = ", ".join(host.name for host in inventory.exits)
         if inventory.exits and chosen is not None and exit_of(client, inventory.exits) is None:
-            errors.append(f"{client.name}: network_exit is {chosen!r}, which is no exit: write one of {known}.")
+            errors.append(f"{client.name}: network_exit is {shown(chosen)}, which is no exit: write one of {known}.")
         elif len(inventory.exits) > 1 and chosen is None:
             errors.append(
                 f"{client.name} has {len(inventory.exits)} exits ({known}) and a client ends at one: "
@@ -73,10 +78,10 @@ def _address_errors(inventory: Inventory) -> list[str]:
     owners: dict[str, str] = {}
     for host in inventory.hosts:
         try:
-            ipaddress.IPv4Address(host.address)
+            read_host_address(host.address)
         except ValueError:
             errors.append(
-                f"{host.name}: {host.address!r} is not an IPv4 address: write ansible_host (or network_address, where "
+                f"{host.name}: {shown(host.address)} is not an IPv4 address: write ansible_host (or network_address, where "
                 "the other hosts reach it elsewhere than Ansible does), for example 192.0.2.10."
             )
             continue
@@ -117,24 +122,32 @@ def _read_schedule(value: Any, paths: int) -> None:
 def _read_scope(value: object) -> None:
     if value not in SCOPES:
         raise WgMigrateError(
-            f"{value!r} is no client scope: write host (all traffic of the machine) or namespace "
+            f"{shown(value)} is no client scope: write host (all traffic of the machine) or namespace "
             "(only what runs in namespace comps)"
         )
 
 
 def _read_port(value: object) -> None:
-    if not str(value).isdecimal() or not 1 <= int(str(value)) <= 65535:
-        raise WgMigrateError(f"{value!r} is no UDP port: write a number from 1 to 65535, for example {DEFAULT_PORT}")
+    if not 1 <= _whole(value) <= 65535:
+        raise WgMigrateError(
+            f"{shown(value)} is no UDP port: write a number from 1 to 65535, for example {DEFAULT_PORT}"
+        )
 
 
 def _read_uplink_mtu(value: object) -> None:
-    if not str(value).isdecimal():
+    number = _whole(value)
+    if not 0 <= number <= LARGEST_UPLINK:
         raise WgMigrateError(
-            f"{value!r} is no MTU: write 0 to read it from the uplink, or bytes ({SMALLEST_UPLINK}"
-            " or more), for example 1500"
+            f"{shown(value)} is no MTU: write 0 to read it from the uplink, or bytes ({SMALLEST_UPLINK}"
+            f" to {LARGEST_UPLINK}), for example 1500"
         )
-    if int(str(value)) != 0:
-        refuse_small_uplink(int(str(value)))
+    if number != 0:
+        refuse_small_uplink(number)
+
+
+def _whole(value: object) -> int:
+    """Return a whole number of at most six digits, -1 for anything else."""
+    return int(as_text(value)) if _DIGITS.fullmatch(as_text(value)) else -1
 
 
 def _network_errors(inventory: Inventory) -> list[str]:
@@ -198,9 +211,11 @@ def _room_errors(clients: list[Host], variable: str, network: ipaddress.IPv4Netw
         if not chosen:
             continue
         try:
-            address = ipaddress.IPv4Address(str(chosen))
+            address = ipaddress.IPv4Address(as_text(chosen))
         except ValueError:
-            errors.append(f"{host.name}: {variable}_address {chosen!r} is not an IPv4 address.")
+            errors.append(
+                f"{host.name}: {variable}_address {shown(chosen)} is not an IPv4 address: write one of {network}."
+            )
             continue
         if address not in network or address in reserved:
             errors.append(

@@ -14,7 +14,7 @@ from typing import Any
 from .batch_table import BatchTable
 from .batches import draw_batches
 from .choice import Chooser
-from .config import INNER_DEVICE, Config
+from .config import INNER_DEVICE, Config, Exit, Path
 from .deadlines import Deadlines
 from .errors import WgMigrateError
 from .figures import Figures
@@ -72,8 +72,8 @@ class Loop:
         self._roads = Roads(switch, self._names, config.overlay_address)
         marks = [f"{path_mark(name):#x}" for name in self._names]
         self._table = BatchTable(system, marks, config.exit.address, config.exit.port)
-        endpoint = f"{config.exit.address}:{config.exit.port}"
-        self._unpin = ["wg", "set", INNER_DEVICE, "peer", str(config.exit.public_key), "endpoint", endpoint]
+        self._unpin_inner = _unpin(INNER_DEVICE, config.exit)
+        self._unpin_outer = [_unpin(path.name, path) for path in known_paths(config)]
         self._present: list[bool] = []
         self._usable: list[int] = []
         self._drawn_for: list[int] = []
@@ -180,6 +180,7 @@ class Loop:
             self._lose(path, now, error)
         self._observe(now)
         self._see_devices(now)
+        self._see_silence(now)
         usable = self._watch.usable()
         if usable != self._usable or self._roads.active not in usable:
             self._use(usable, now)
@@ -316,12 +317,17 @@ class Loop:
         """Ask for the tunnel to be rebuilt where a device is gone."""
         present = [path.present for path in self._watch.paths]
         if self._present and present != self._present:
-            # wireguard-go may be pinned to the device that is gone; its endpoint set anew makes it ask the routes.
-            self._system.attempt(self._unpin)
+            self._system.attempt(self._unpin_inner)
             self.next_find, self._hasty_until = now, now + _HASTE
         self._present = present
         if self._nudge.lost() or not all(present):
             self.figures.repairs += self._repair.ask(now)
+
+    def _see_silence(self, now: float) -> None:
+        """Have the device of a path that says no more ask the routes anew: the uplink's address may have changed."""
+        for path, unpin in zip(self._watch.paths, self._unpin_outer):
+            if path.fell_silent(now):
+                self._system.attempt(unpin)
 
     def _begin_session(self, now: float) -> None:
         self._watch.new_session()
@@ -334,6 +340,15 @@ class Loop:
         self._nudges_since_look += 1
         if not self._nudge.send():
             self.figures.nudges_failed += 1
+
+
+def _unpin(device: str, peer: Exit | Path) -> list[str]:
+    """Return the command that sets a peer's endpoint to what it is.
+
+    wireguard-go sends from the address and by the device that the last packet came in by, also when these are gone: for
+    15 s, until it shakes hands again. With its endpoint set anew it asks the routes.
+    """
+    return ["wg", "set", device, "peer", str(peer.public_key), "endpoint", f"{peer.address}:{peer.port}"]
 
 
 _BY_PACKETS = ("packets", "packets_mean", "batches")

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
+from .spacing import Spacing
 from .system import System
 
 REQUEST = "/run/wg-migrate/repair"
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
-_CALM = 120.0
 
 
 class Repair:
@@ -18,15 +16,12 @@ class Repair:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._pause = _FIRST_PAUSE
-        self._last: float | None = None
+        self._spacing = Spacing()
 
     def ask(self, now: float) -> bool:
         """Ask, unless that was done shortly before; return whether it was asked. `now` is monotonic, in seconds."""
-        if self._last is not None:
-            if now < self._last + self._pause:
-                return False
-            self._pause = _FIRST_PAUSE if now > self._last + _CALM else min(_LONGEST_PAUSE, 2 * self._pause)
-        self._last = now
+        if now < self._spacing.next:
+            return False
+        self._spacing.tried(now)
         self._system.write(REQUEST, "")
         return True

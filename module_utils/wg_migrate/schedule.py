@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import WgMigrateError
-from .interval import read_interval, read_number
+from .interval import read_interval, read_number, shortened, shown
 
 DEFAULT_PERIOD = 0.1
 STRATEGIES = ("round_robin", "uniform", "weighted", "dirichlet")
@@ -167,7 +167,8 @@ def _in_order(weights: Weights, names: Sequence[str]) -> list[float]:
     expected = f"there are {len(names)} paths ({', '.join(names)})"
     if isinstance(weights, Mapping):
         if set(weights) != set(names):
-            raise WgMigrateError(f"weights are given for {', '.join(weights)}, and {expected}: write one for each")
+            given = shortened(", ".join(weights))
+            raise WgMigrateError(f"weights are given for {given}, and {expected}: write one for each")
         return [weights[name] for name in names]
     if len(weights) != len(names):
         raise WgMigrateError(f"{len(weights)} weights are given, and {expected}: write one for each")
@@ -181,7 +182,7 @@ def _read(
         raise WgMigrateError(f"{what} is no object: write one such as {example}")
     unknown = [str(key) for key in document if key not in readers]
     if unknown:
-        raise WgMigrateError(f"{what} has no {', '.join(sorted(unknown))}: it has {', '.join(readers)}")
+        raise WgMigrateError(f"{what} has no {shortened(', '.join(sorted(unknown)))}: it has {', '.join(readers)}")
     return {key: readers[key](key, value) for key, value in document.items() if value is not None}
 
 
@@ -195,7 +196,7 @@ def _integer(low: int, high: int, example: str) -> Callable[[str, object], int]:
     def read(key: str, value: object) -> int:
         number = read_number(key, value)
         if number != int(number):
-            raise WgMigrateError(f"{key} {value} is no whole number: write one from {low} to {high}")
+            raise WgMigrateError(f"{key} {number:.16g} is no whole number: write one from {low} to {high}")
         return int(number)
 
     return read
@@ -203,13 +204,13 @@ def _integer(low: int, high: int, example: str) -> Callable[[str, object], int]:
 
 def _strategy(key: str, value: object) -> str:
     if value not in STRATEGIES:
-        raise WgMigrateError(f"{key} {value!r} is unknown: write {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
+        raise WgMigrateError(f"{key} {shown(value)} is unknown: write {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
     return str(value)
 
 
 def _flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise WgMigrateError(f"{key} {value!r} is neither true nor false: write one of them")
+        raise WgMigrateError(f"{key} {shown(value)} is neither true nor false: write one of them")
     return value
 
 
@@ -220,7 +221,7 @@ def _sequence(value: object) -> list[object] | None:
 def _packets(key: str, value: object) -> tuple[int, int]:
     bounds = _sequence(value)
     if bounds is None or len(bounds) != 2:
-        raise WgMigrateError(f"{key} {value!r} is no pair of numbers: write the least and the most, as [50, 70]")
+        raise WgMigrateError(f"{key} {shown(value)} is no pair of numbers: write the least and the most, as [50, 70]")
     read = _integer(1, LARGEST_TABLE, "50")
     low, high = (read(key, bound) for bound in bounds)
     if low > high:
@@ -236,19 +237,19 @@ def _weights(key: str, value: object) -> Weights:
         numbers = [read(key, weight) for weight in listed]
         weights = tuple(numbers)
     elif isinstance(value, Mapping):
-        weights = {str(name): read(f"the weight of {name}", weight) for name, weight in value.items()}
+        weights = {str(name): read(f"the weight of {shortened(str(name))}", weight) for name, weight in value.items()}
         numbers = list(weights.values())
     else:
-        raise WgMigrateError(f"{key} {value!r} are no list: write them in the order of the paths, as [0.7, 0.3]")
+        raise WgMigrateError(f"{key} {shown(value)} are no list: write them in the order of the paths, as [0.7, 0.3]")
     if not any(number > 0 for number in numbers):
-        raise WgMigrateError(f"{key} {value} are all zero: write at least one above 0, as [0.7, 0.3]")
+        raise WgMigrateError(f"{key} {shown(value)} are all zero: write at least one above 0, as [0.7, 0.3]")
     return weights
 
 
 def _alpha(key: str, value: object) -> float:
     alpha = _number(0, 1e6, "1")(key, value)
     if alpha < 1e-3:
-        raise WgMigrateError(f"{key} {value} is too small: write 0.001 or more, for example 1")
+        raise WgMigrateError(f"{key} {alpha:g} is too small: write 0.001 or more, for example 1")
     return alpha
 
 
@@ -259,7 +260,7 @@ def _health(key: str, value: object) -> Health:
 def _session(key: str, value: object) -> float:
     seconds = _number(0, 86400, "60")(key, value)
     if 0 < seconds < 0.1:  # a table of batches may take that long to load
-        raise WgMigrateError(f"{key} {value} is too short: write 0.1 or more, or 0 for sessions that end when told")
+        raise WgMigrateError(f"{key} {seconds:g} is too short: write 0.1 or more, or 0 for sessions that end when told")
     return seconds
 
 

@@ -16,15 +16,15 @@ def load(system: System) -> Schedule:
 
     Raises WgMigrateError, which leaves the file's name out, where it is missing or holds no schedule.
     """
-    text = system.read(PATH)
-    if text is None:
-        raise WgMigrateError("it is not there: start the loop with playbooks/migrate.yml")
     try:
+        text = system.read(PATH)
+        if text is None:
+            raise WgMigrateError("it is not there: start the loop with playbooks/migrate.yml")
         document = json.loads(text)
         if isinstance(document, dict) and set(document) == {"interval"}:
             document = {"period": document["interval"]}  # as the first version wrote it
         return parse(document)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: no JSON, or not even text
         raise WgMigrateError('it is not JSON: write an object such as {"period": 0.1}') from None
 
 

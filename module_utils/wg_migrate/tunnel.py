@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .config import INNER_DEVICE, Config
 from .errors import WgMigrateError
 from .system import System
-from .tunnel_apply import LOOP_UNIT, apply
+from .tunnel_apply import KEEPER_UNIT, LOOP_UNIT, apply
 from .tunnel_have import gather, have_secrets, read_keys, strict_uplink
 from .tunnel_plan import Action, plan
 from .tunnel_want import HOST, Keys, State, guard, known_paths, want
@@ -86,14 +86,16 @@ def up(system: System, config: Config) -> Change:
         if any(action.key[0] in ("namespace", "device") for action in change.actions):
             # The loop holds the old namespace open, and is in its way.
             system.run(["systemctl", "try-restart", LOOP_UNIT])
+            # It may have been stopped by `down`. The tunnel stands without it, and at boot it waits for us.
+            system.attempt(["systemctl", "start", "--no-block", KEEPER_UNIT])
     return change
 
 
 def down(system: System) -> Change:
-    """Stop the loop and remove everything of the tunnel from the running system; files and units stay."""
+    """Stop loop and keeper, and remove everything of the tunnel from the running system; files and units stay."""
     with system.lock(LOCK):
         # Stopping a unit that is not there is no error worth telling.
-        system.attempt(["systemctl", "stop", LOOP_UNIT])
+        system.attempt(["systemctl", "stop", KEEPER_UNIT, LOOP_UNIT])
         change = examine(system, None)
         apply(system, change.actions, None)
     return change

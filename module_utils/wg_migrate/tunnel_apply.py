@@ -6,19 +6,20 @@ import json
 import time
 from typing import Callable
 
-from . import firewall, nft
+from . import nft
 from .config import INNER_DEVICE, OUTER_NAMESPACE, Config
 from .errors import WgMigrateError
 from .nft import inside
 from .system import System
 from .tunnel_have import SAVED_SYSCTLS, read_secrets
 from .tunnel_plan import Action
-from .tunnel_want import ANY_PATH, HOST, MARK, ROUTE_PROTOCOL, Link, Tunnel, host_firewall, known_paths
+from .tunnel_want import ANY_PATH, HOST, ROUTE_PROTOCOL, Link, Tunnel, known_paths, table_body
 
 DEVICE_WAIT = 10.0
 """Seconds within which wireguard-go must have made its device; it takes some tens of milliseconds."""
 TUNNEL_UNIT = "wg-migrate.service"
 LOOP_UNIT = "wg-migrate-loop.service"
+KEEPER_UNIT = "wg-migrate-keeper.service"
 
 
 def apply(system: System, actions: list[Action], config: Config | None) -> None:
@@ -152,8 +153,7 @@ def _remove_rule(system: System, action: Action) -> None:
 
 def _make_table(system: System, action: Action, config: Config) -> None:
     _, namespace, table = action.key
-    body = host_firewall(config) if namespace == HOST else firewall.outer_rules(MARK)
-    system.run([*_in(namespace), "nft", "-f", "-"], stdin=nft.render(table, body))
+    system.run([*_in(namespace), "nft", "-f", "-"], stdin=nft.render(table, table_body(namespace, config)))
 
 
 def _remove_table(system: System, action: Action) -> None:

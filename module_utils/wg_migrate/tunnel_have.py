@@ -22,12 +22,15 @@ from .tunnel_want import (
     RESOLV_CONF,
     TABLE,
     TCP,
+    UDP,
     Keys,
     Link,
     State,
     Tunnel,
 )
 
+_PROTOCOLS = {"tcp": TCP, f"ipproto-{TCP}": TCP, "udp": UDP, f"ipproto-{UDP}": UDP}
+"""What `ip` calls a protocol, with /etc/protocols and without."""
 SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
 """Values of the host's own sysctls before we changed them."""
 
@@ -229,16 +232,16 @@ def _rule_words(rule: dict[str, Any]) -> str:
     if "fwmark" in rule:
         words += ["fwmark", rule["fwmark"]]
     if "ipproto" in rule:
-        words += ["ipproto", TCP if rule["ipproto"] in ("tcp", f"ipproto-{TCP}") else rule["ipproto"]]
-    if "sport" in rule:
-        words += ["sport", str(rule["sport"])]
+        words += ["ipproto", _PROTOCOLS.get(rule["ipproto"], rule["ipproto"])]
+    for port in ("sport", "dport"):
+        if port in rule:
+            words += [port, str(rule[port])]
     return " ".join([*words, "lookup", rule["table"]])
 
 
 def _tables(system: System, namespaces: list[str]) -> State:
-    places = [(OUTER_NAMESPACE, OUTER_NAMESPACE)] if OUTER_NAMESPACE in namespaces else []
     state: State = {}
-    for key, namespace in [*places, (HOST, None)]:
+    for key, namespace in [*zip(namespaces, namespaces), (HOST, None)]:
         loaded = nft.loaded_fingerprint(system, NFT_TABLE, namespace)
         if loaded is not None:
             state[("nft", key, NFT_TABLE)] = loaded

@@ -43,8 +43,8 @@ FIRST_RULE = 5740
 LAST_RULE = FIRST_RULE + 199
 """The priorities between the two are ours, in each namespace."""
 NFT_TABLE = "wg_migrate"
-TCP = "6"
-"""As a number: `ip` knows the name only where /etc/protocols (package netbase) is installed."""
+TCP, UDP = "6", "17"
+"""As numbers: `ip` knows the names only where /etc/protocols (package netbase) is installed."""
 ANY_PATH = "a path"
 PING_GROUPS = "net.ipv4.ping_group_range"
 LOOSE = "loose"
@@ -112,13 +112,13 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     for name in namespaces:
         state[("namespace", name)] = True
         state[("link", name, "lo")] = Link(None, (f"{config.overlay_address}/32",) if name == OUTER_NAMESPACE else ())
+        state[("nft", name, NFT_TABLE)] = nft.fingerprint(table_body(name, config))
     # Answers come back on whichever path the exit heard last; a strict check of the reverse route would drop them.
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.all.rp_filter")] = "0"
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.default.rp_filter")] = "0"
     # The loop has no CAP_NET_RAW; group root may open sockets for pings without it (icmp(7)).
     state[("sysctl", OUTER_NAMESPACE, PING_GROUPS)] = "0 0"
     state[("route", OUTER_NAMESPACE, "-4", "main", FALLBACK_METRIC)] = "unreachable"
-    state[("nft", OUTER_NAMESPACE, NFT_TABLE)] = nft.fingerprint(firewall.outer_rules(MARK))
     if config.scope == "host" and strict_uplink:
         state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
     for path in known_paths(config):
@@ -126,32 +126,37 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     state[("route", OUTER_NAMESPACE, "-4", "main", "0")] = ANY_PATH
     state.update(_path_rules(config))
     state.update(_inner(config, keys[config.exit.name]))
-    if config.scope == "host":
-        state.update(_host_rules(config))
-    elif config.dns_servers:
+    if config.scope == "namespace" and config.dns_servers:
         state[("file", RESOLV_CONF)] = "".join(f"nameserver {server}\n" for server in config.dns_servers)
     return state
 
 
 def guard(config: Config) -> State:
-    """Return what stands in host scope before any tunnel is up: the firewall, and routes that end nowhere.
+    """Return what stands in host scope before any tunnel is up: the firewall, and rules to routes that end nowhere.
 
     It needs no keys, so it can stand where nothing else can.
     """
-    state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(host_firewall(config))}
+    state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(table_body(HOST, config))}
     for family in ("-4", "-6"):
         state[("route", HOST, family, TABLE, FALLBACK_METRIC)] = "unreachable"
+    state.update(_host_rules(config))
     return state
 
 
-def host_firewall(config: Config) -> str:
-    """Return the body of the host's nft table in host scope."""
+def table_body(namespace: str, config: Config) -> str:
+    """Return the body of our nft table of a namespace; that of the host is there in host scope."""
+    if namespace == OUTER_NAMESPACE:
+        return firewall.outer_rules(MARK)
+    if namespace == APPLICATION_NAMESPACE:
+        return firewall.inner_rules(INNER_DEVICE)
     return firewall.host_rules(
         mark=MARK,
         inner_device=INNER_DEVICE,
+        inner_address=config.inner_address,
         endpoints=[(path.address, path.port) for path in known_paths(config)],
         management_sources=config.management_sources,
         management_ports=config.management_ports,
+        lan_networks=config.lan_networks,
         dns_servers=config.dns_servers,
     )
 
@@ -205,15 +210,15 @@ def _path_rules(config: Config) -> State:
 
 
 def _host_rules(config: Config) -> State:
-    """Return the rules that send everything into wg0, but wgnetN's own packets and answers to the management."""
+    """Return the rules that send everything into wg0, but for what may leave by the uplink (firewall.host_rules)."""
     rules = [
-        (
-            "-6" if ipaddress.ip_network(source).version == 6 else "-4",
-            f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main",
-        )
+        (_family(source), f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main")
         for source in config.management_sources
         for port in config.management_ports
     ]
+    rules += [(_family(network), f"to {_without_full_length(network)} lookup main") for network in config.lan_networks]
+    # A lease is renewed by a packet to the server's own address; the first time goes round the routes (packet(7)).
+    rules += [("-4", f"ipproto {UDP} sport 68 dport 67 lookup main")]
     rules.append(("-4", f"fwmark {MARK} lookup main"))
     # Table main is not asked for anything else: no route that a DHCP server pushes can draw traffic out of the tunnel.
     rules += [("-4", f"lookup {TABLE}"), ("-6", f"lookup {TABLE}")]
@@ -224,11 +229,15 @@ def _numbered(namespace: str, rules: list[tuple[str, str]]) -> State:
     """Return rules, given as family and words, with our priorities in this order."""
     room = LAST_RULE + 1 - FIRST_RULE
     if len(rules) > room:
-        what = "paths" if namespace == OUTER_NAMESPACE else "management networks times ports"
+        what = "paths" if namespace == OUTER_NAMESPACE else "management ports, management networks or networks of the LAN"
         raise WgMigrateError(f"{len(rules)} rules are needed and there is room for {room}: write fewer {what}")
     return {
         ("rule", namespace, family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)
     }
+
+
+def _family(network: str) -> str:
+    return f"-{ipaddress.ip_network(network).version}"
 
 
 def _without_full_length(network: str) -> str:

@@ -7,12 +7,13 @@ from .system import System
 
 def plan_enabled(system: System, unit: str) -> list[list[str]]:
     """Return the commands after which the unit runs now and at every boot."""
-    commands = []
-    if not _is(system, "enabled", unit):
-        commands.append(["systemctl", "enable", "--quiet", unit])
-    if not _is(system, "active", unit):
-        commands.append(["systemctl", "start", unit])
-    return commands
+    enable = [] if _is(system, "enabled", unit) else [["systemctl", "enable", "--quiet", unit]]
+    return [*enable, *plan_active(system, unit)]
+
+
+def plan_active(system: System, unit: str) -> list[list[str]]:
+    """Return the commands after which the unit runs now."""
+    return [] if _is(system, "active", unit) else [["systemctl", "start", unit]]
 
 
 def plan_disabled(system: System, unit: str) -> list[list[str]]:

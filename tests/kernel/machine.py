@@ -119,14 +119,14 @@ class Service:
         return self._process.poll() is None
 
 
-def connect(wire: Machine, machine: Machine, name: str, address: str) -> None:
-    """Give a machine an uplink eth0 with an address, at a port of the wire's bridge."""
-    link = f"ip link add {name} type veth peer name eth0 netns {machine.pid}"
+def connect(wire: Machine, machine: Machine, name: str, address: str, uplink: str = "eth0") -> None:
+    """Give a machine an uplink with an address, at a port of the wire's bridge."""
+    link = f"ip link add {name} type veth peer name {uplink} netns {machine.pid}"
     # From outside the machines' process trees: the number of process 1 is the one seen there.
     subprocess.run(["nsenter", f"--target={wire.pid}", "--net", "--", *link.split()], check=True, timeout=10)
     wire.run(f"ip link set dev {name} master bridge up")
-    machine.run(f"ip address add {address} dev eth0")
-    machine.run("ip link set dev eth0 up")
+    machine.run(f"ip address add {address} dev {uplink}")
+    machine.run(f"ip link set dev {uplink} up")
 
 
 class ClientSystem(System):

@@ -74,7 +74,7 @@ def test_a_host_without_its_table_leaks(hosts: Topology) -> None:
 
 
 class Download:
-    """A steady stream of datagrams from the exit; the client says nothing, unless `upstream` is set."""
+    """A steady stream of datagrams from the exit; the client asks for it, and says no more unless `upstream` is set."""
 
     def __init__(self, topology: Topology, upstream: bool) -> None:
         self._upstream = upstream
@@ -90,6 +90,7 @@ class Download:
 
     def __enter__(self) -> Download:
         self._receiver.settimeout(0.5)
+        self._receiver.sendto(b"", self._server.getsockname())
         for thread in self._threads:
             thread.start()
         return self

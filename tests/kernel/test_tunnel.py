@@ -198,6 +198,7 @@ DAMAGES: dict[str, Damage] = {
     "an MTU is wrong": _commands("ip link set wgnet1 mtu 1500", namespace="wgnet"),
     "wg0's MTU is wrong": _with_wg0("ip link set wg0 mtu 1500"),
     "the table of wgnet is gone": _commands("nft delete table inet wg_migrate", namespace="wgnet"),
+    "the table of wgnet has no rules": _commands("nft flush table inet wg_migrate", namespace="wgnet"),
     "reverse paths are checked in wgnet": _commands("sysctl -q -w net.ipv4.conf.all.rp_filter=1", namespace="wgnet"),
     "pings are refused in wgnet": lambda client: client.machine.run(
         "sh", "wgnet", stdin="echo 1 0 >/proc/sys/net/ipv4/ping_group_range"
@@ -219,6 +220,8 @@ IN_HOST_SCOPE: dict[str, Damage] = {
     "wg0 is pushed back": _commands("ip link set wg0 netns wgnet"),
     "the host's table is gone": _commands("nft delete table inet wg_migrate"),
     "all of nft is flushed": _commands("nft flush ruleset"),
+    "the host's table has no rules": _commands("nft flush table inet wg_migrate"),
+    "the host's chain has no rules": _commands("nft flush chain inet wg_migrate output"),
     "a rule is gone": _commands("ip rule delete priority 5741"),
     "all rules are gone": _commands(*(f"ip rule delete priority {5740 + rule}" for rule in range(3))),
     "the host's default route is gone": _commands("ip route delete default table 22343 metric 0"),

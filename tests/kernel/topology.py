@@ -201,12 +201,12 @@ def _serve(machine: Machine, device: str, private: str, peer: str, preshared: st
 
 
 class Capture:
-    """What passes the client's port of the wire, counted: by destination address and UDP port, or by protocol."""
+    """What passes a port of the wire to the client, counted: by destination address and UDP port, or by protocol."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, port: str = "client") -> None:
         with topology.wire.inside():
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
-            self._socket.bind(("client", 0x0003))
+            self._socket.bind((port, 0x0003))
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read)
         self.seen: Counter[str] = Counter()

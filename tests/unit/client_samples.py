@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from typing import Any
 
 from wg_migrate.config import Config, Exit, Path
 from wg_migrate.tunnel_want import Keys
+
+
+def public_key(whose: str) -> str:
+    """Return a well-formed key that is nobody's; no key stands in a file of the repository."""
+    return base64.b64encode(f"PUBLIC OF {whose}".ljust(32).encode()).decode()
+
 
 CONFIG = Config(
     scope="host",
@@ -14,10 +21,10 @@ CONFIG = Config(
     overlay_address="10.87.0.5",
     inner_address="10.87.16.5",
     uplink_mtu=1500,
-    exit=Exit("exit", "192.0.2.20", 51820, "10.87.16.1", "PUBLIC-OF-EXIT"),
+    exit=Exit("exit", "192.0.2.20", 51820, "10.87.16.1", public_key("EXIT")),
     paths=[
-        Path("wgnet1", "proxy1", "192.0.2.11", 51820, "PUBLIC-OF-PROXY1"),
-        Path("wgnet2", "proxy2", "192.0.2.12", 51821, "PUBLIC-OF-PROXY2"),
+        Path("wgnet1", "proxy1", "192.0.2.11", 51820, public_key("PROXY1")),
+        Path("wgnet2", "proxy2", "192.0.2.12", 51821, public_key("PROXY2")),
     ],
     key_directory="/etc/wg-migrate/keys",
     management_sources=["192.0.2.1/32", "2001:db8::/64"],

@@ -10,7 +10,6 @@ from typing import Any
 
 from client_samples import CONFIG
 from fake_system import Answer, FakeSystem
-from wg_migrate.batches import TABLE
 from wg_migrate.config import Config, Path
 from wg_migrate.loop import Loop
 from wg_migrate.repair import REQUEST, Repair
@@ -178,24 +177,21 @@ class FakeNft:
         self.table: list[tuple[int, int]] | None = None  # the mark and the packets of each batch
         self._at = 0
 
-    def load(self, _argv: list[str], stdin: str | None) -> Outcome:
+    def apply(self, _argv: list[str], stdin: str | None) -> Outcome:
+        """Put the script's table in place, or take the table away where the script has none."""
+        assert stdin is not None
+        if "chain" not in stdin:
+            if self.keeps:
+                return Outcome(1, "", "Device or resource busy")
+            self.table = None
+            return Outcome(0, "", "")
         if self.refuses:
             return Outcome(1, "", self.refuses)
-        assert stdin is not None
         found = re.findall(r"(\d+)-(\d+) : (0x[0-9a-f]+)", stdin)
         self.table = [(int(mark, 16), int(last) - int(first) + 1) for first, last, mark in found]
         self.table = self.table or [(int(mark, 16), 1) for mark in re.findall(r"mark set (0x[0-9a-f]+)", stdin)]
         self.loads += 1
         self._at = 0
-        return Outcome(0, "", "")
-
-    def show(self, _argv: list[str], _stdin: str | None) -> Outcome:
-        return Outcome(1 if self.table is None else 0, "", "")
-
-    def delete(self, _argv: list[str], _stdin: str | None) -> Outcome:
-        if self.keeps:
-            return Outcome(1, "", "Device or resource busy")
-        self.table = None
         return Outcome(0, "", "")
 
     def next_marks(self, packets: int) -> dict[int, int]:
@@ -235,9 +231,7 @@ class Rig:
         if before is not None:
             before(self)
         answers: dict[str, Answer] = {
-            "nft -f -": self.nft.load,
-            f"nft list table inet {TABLE}": self.nft.show,
-            f"nft delete table inet {TABLE}": self.nft.delete,
+            "nft -f -": self.nft.apply,
             "wg set wg0": "",
         }
         self.system = FakeSystem(answers)

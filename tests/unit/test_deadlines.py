@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wg_migrate.deadlines import MADE_UP, Deadlines
+from wg_migrate.deadlines import MADE_UP, MADE_UP_SECONDS, Deadlines
 from wg_migrate.randomness import Replay
 
 PERIODS = st.floats(0.001, 86400)
@@ -91,9 +91,10 @@ def test_after_a_longer_halt_there_is_no_burst_and_the_rest_counts_as_missed(
     period: float, start: float, extra: float
 ) -> None:
     deadlines = steady(period, start)
-    now = deadlines.next + (MADE_UP + 1 + extra) * period
+    made_up = max(MADE_UP, MADE_UP_SECONDS / period)
+    now = deadlines.next + (made_up + 1 + extra) * period
     missed = deadlines.advance(now)
-    assert missed == pytest.approx(MADE_UP + extra, abs=1.01)
+    assert missed == pytest.approx(made_up + extra, abs=1.01)
     assert now - 1e-6 * (now + 1) <= deadlines.due <= now + period * (1 + 1e-6) + 1e-6
     assert now + period / 2 <= deadlines.next <= now + period * (1 + 1e-6) + 1e-6
     # The deadlines stay where they would have been.
@@ -107,3 +108,11 @@ def test_more_than_ten_are_not_made_up_for() -> None:
     deadlines = steady(1.0)
     assert deadlines.advance(deadlines.next + MADE_UP + 1.5) == MADE_UP + 1
     assert deadlines.due == MADE_UP + 3
+
+
+@pytest.mark.parametrize(("late", "missed"), [(0.1, 0), (0.11, 110)])
+def test_a_tenth_of_a_second_is_made_up_for_whatever_the_period(late: float, missed: int) -> None:
+    deadlines = steady(0.001)
+    now = deadlines.next + late
+    assert deadlines.advance(now) == pytest.approx(missed, abs=2)
+    assert deadlines.next == pytest.approx(now + 0.0005, abs=0.0006)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from client_samples import public_key
 from loop_rig import ROUND_TRIP, START, Rig
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.loop import FIND_IN_HASTE, FIND_UNPROBED, FIND_WHEN_SURE
@@ -169,7 +170,7 @@ def test_a_lost_wg0_is_asked_for() -> None:
 
 def test_the_endpoint_of_wg0_is_set_anew_when_a_device_comes_or_goes() -> None:
     rig = Rig()
-    unpin = "wg set wg0 peer PUBLIC-OF-EXIT endpoint 192.0.2.20:51820"
+    unpin = f"wg set wg0 peer {public_key('EXIT')} endpoint 192.0.2.20:51820"
     assert unpin not in rig.system.ran
     rig.world.remove("wgnet2")
     rig.run(1)
@@ -177,6 +178,26 @@ def test_the_endpoint_of_wg0_is_set_anew_when_a_device_comes_or_goes() -> None:
     rig.world.make_anew("wgnet2", 42)
     rig.run(1)
     assert rig.system.ran.count(unpin) == 2
+
+
+def test_a_path_that_falls_silent_is_made_to_ask_the_routes_once_each_time() -> None:
+    rig = Rig(count=2)
+    unpin = "wg set wgnet1 peer PUBLIC-OF-PROXY1 endpoint 192.0.2.11:51820"
+    for times in (1, 2):
+        rig.world.alive["wgnet1"] = False
+        rig.run(5)
+        assert rig.system.ran.count(unpin) == times
+        rig.world.alive["wgnet1"] = True
+        rig.run(8)
+    # Also one that answers for a moment only, and is down all the time.
+    rig.world.alive["wgnet1"] = False
+    rig.run(5)
+    rig.world.alive["wgnet1"] = True
+    rig.run(1)
+    rig.world.alive["wgnet1"] = False
+    rig.run(5)
+    assert rig.system.ran.count(unpin) == 4
+    assert not [line for line in rig.system.ran if line.startswith("wg set wgnet2")]
 
 
 def test_late_switches_are_measured() -> None:

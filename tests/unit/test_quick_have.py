@@ -37,7 +37,7 @@ def running(key: Key) -> FakeSystem:
             "ip -json -6 route show dev wg0": json.dumps([{"dst": "fe80::/64"}, {"dst": "default"}]),
             "wg show wg0 dump": "".join("\t".join(line) + "\n" for line in dump),
             "systemctl show wg-quick@wg0.service": "ActiveState=active\nUnitFileState=enabled\n",
-            "nft list table inet wg_migrate_wg0": 'table inet wg_migrate_wg0 { comment "sha256:0123456789abcdef" }',
+            "nft list table inet wg_migrate_wg0": 'table inet x { comment "sha256:0123456789abcdef rules:0" }',
         },
         {
             "/proc/sys/net/ipv4/ip_forward": "1\n",

@@ -15,7 +15,6 @@ from client_samples import CONFIG
 from fake_system import FakeSystem
 from loop_rig import FakeNft, FakeNudge, FakeSwitch, World
 from wg_migrate import config, control, loop_service, privileges, schedule_file
-from wg_migrate.batches import TABLE
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.schedule import Schedule, parse, plain
 
@@ -79,9 +78,7 @@ class Service:
             {
                 "wg show all dump": "",
                 "wg set wg0": "",
-                "nft -f -": self.nft.load,
-                f"nft list table inet {TABLE}": self.nft.show,
-                f"nft delete table inet {TABLE}": self.nft.delete,
+                "nft -f -": self.nft.apply,
             },
             {config.PATH: config.dump(CONFIG)},
         )

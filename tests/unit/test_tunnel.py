@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from client_samples import CONFIG, config
+from client_samples import CONFIG, config, public_key
 from fake_system import Answer, FakeSystem
-from wg_migrate import firewall, nft, tunnel
+from wg_migrate import nft, tunnel
 from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.system import Outcome
 from wg_migrate.tunnel_have import SAVED_SYSCTLS, gather, parse_dump, strict_uplink
-from wg_migrate.tunnel_want import MARK, RESOLV_CONF, host_firewall, readable
+from wg_migrate.tunnel_want import HOST, MARK, RESOLV_CONF, readable, table_body
 
 PEERS = ["proxy1", "proxy2", "exit"]
 KEY_FILES = {
@@ -43,13 +43,14 @@ def wg_pubkey(_argv: list[str], stdin: str | None) -> Outcome:
 def recorded(scope: str) -> FakeSystem:
     """Return a client that is up, with its keys; its tables are marked with today's fingerprints."""
     outputs = json.loads((Path(__file__).parent / f"recorded_{scope}.json").read_text())
-    bodies = {"ip netns": firewall.outer_rules(MARK), "nft list": host_firewall(recorded_config("host"))}
+    places = {"ip netns exec wgnet": "wgnet", "ip netns exec comps": "comps", "nft list": HOST}
     answers = {}
-    for line, (status, stdout) in outputs.items():
+    for line, (status, printed) in outputs.items():
+        stdout = re.sub("PUBLIC-OF-([A-Z0-9]+)", lambda found: public_key(found.group(1)), printed)
         answers[line] = Outcome(status, stdout, "")
-        for start, body in bodies.items():
+        for start, namespace in places.items():
             if line.startswith(start) and "nft list" in line:
-                fingerprint = f"sha256:{nft.fingerprint(body)}"
+                fingerprint = f"sha256:{nft.fingerprint(table_body(namespace, recorded_config(scope)))}"
                 answers[line] = Outcome(status, re.sub("sha256:[0-9a-f]{16}", fingerprint, stdout), "")
     files = dict(KEY_FILES)
     if scope == "host":
@@ -153,10 +154,10 @@ def test_without_its_keys_a_client_with_scope_host_is_guarded_all_the_same(scope
     assert all("counter drop" in str(text) for text in loaded)
 
 
-def test_down_stops_the_loop_before_it_takes_the_tunnel_away() -> None:
+def test_down_stops_loop_and_keeper_before_it_takes_the_tunnel_away() -> None:
     system = FakeSystem({**EMPTY, "systemctl": ""})
     tunnel.down(system)
-    assert system.ran[0] == "systemctl stop wg-migrate-loop.service"
+    assert system.ran[0] == "systemctl stop wg-migrate-keeper.service wg-migrate-loop.service"
 
 
 def test_check_mode_takes_keys_that_are_not_made_for_granted() -> None:
