@@ -90,7 +90,7 @@ def _client_keys(client: str, server: str, known: Mapping[str, Any]) -> dict[str
 
 
 def _made(host: str, kind: str, known: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys that the role C(wireguard) has registered on a host; what a host says is not always keys."""
+    """Return the keys that role wireguard has registered on a host; what a host says is not always keys."""
     registered = known[host].get("__wireguard_keys")
     keys = registered.get(kind) if isinstance(registered, Mapping) else None
     return {name: key for name, key in keys.items() if isinstance(key, str)} if isinstance(keys, Mapping) else {}

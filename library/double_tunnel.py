@@ -122,7 +122,7 @@ options:
     default: [22]
   lan_networks:
     description:
-      - With O(scope=host), networks that are reached outside the tunnel, as those of this host's containers or a printer's.
+      - With O(scope=host), networks that are reached outside the tunnel, as those of this host's own containers.
     type: list
     elements: str
     default: []

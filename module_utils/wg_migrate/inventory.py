@@ -62,7 +62,7 @@ class Host:
         return int(self.variables.get("network_listen_port", DEFAULT_PORT))
 
     def _devices(self) -> dict[str, Mapping[str, Any]]:
-        """Return the facts of each device, by its name. A host may say what it likes: what is no such fact is left out."""
+        """Return the facts of each device, by its name. A host may say anything: what is no such fact is left out."""
         facts = _mapping(self.variables.get("ansible_facts"))
         names = facts.get("interfaces")
         listed = [name for name in names if isinstance(name, str)] if isinstance(names, (list, tuple)) else []
@@ -132,8 +132,8 @@ def read_network(text: str) -> ipaddress.IPv4Network:
         network = ipaddress.IPv4Network(text)
         for address in (network[0], network[-1]):
             read_host_address(str(address))
-    except ValueError:
-        raise ValueError(f"{shown(text)} is no network of hosts") from None
+    except ValueError as error:
+        raise ValueError(shortened(str(error))) from None
     return network
 
 

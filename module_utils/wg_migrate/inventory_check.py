@@ -14,8 +14,8 @@ from .inventory import (
     DEFAULT_INNER,
     DEFAULT_OVERLAY,
     DEFAULT_PORT,
-    SCOPES,
     LARGEST_UPLINK,
+    SCOPES,
     Host,
     Inventory,
     as_text,
@@ -33,13 +33,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def inventory_errors(inventory: Inventory) -> list[str]:
-    """Return everything that is wrong with the inventory, at once."""
-    return [
+    """Return everything that is wrong with the inventory, at once; names come first, for all else names hosts."""
+    return _name_errors(inventory) or [
         *_group_errors(inventory),
         *_address_errors(inventory),
         *_choice_errors(inventory),
         *_network_errors(inventory),
         *_uplink_errors(inventory.hosts),
+    ]
+
+
+def _name_errors(inventory: Inventory) -> list[str]:
+    return [
+        f"{shown(host.name)} cannot be a host's name here: write at most 100 letters, digits, '.', '_' and '-'."
+        for host in inventory.hosts
+        if not _NAME.fullmatch(host.name)
     ]
 
 
@@ -54,11 +62,6 @@ def _group_errors(inventory: Inventory) -> list[str]:
         f"{name} is in more than one of the groups clients, proxies and exits: keep it in one; "
         "a host that is two of them would see both ends of the traffic."
         for name in sorted({name for name in names if names.count(name) > 1})
-    ]
-    errors += [
-        f"{shown(name)} cannot be a host's name here: write at most 100 letters, digits, '.', '_' and '-'."
-        for name in names
-        if not _NAME.fullmatch(name)
     ]
     for client in inventory.clients:
         chosen = client.variables.get("network_exit")
@@ -81,8 +84,8 @@ def _address_errors(inventory: Inventory) -> list[str]:
             read_host_address(host.address)
         except ValueError:
             errors.append(
-                f"{host.name}: {shown(host.address)} is not an IPv4 address: write ansible_host (or network_address, where "
-                "the other hosts reach it elsewhere than Ansible does), for example 192.0.2.10."
+                f"{host.name}: {shown(host.address)} is not an IPv4 address: write ansible_host (or network_address, "
+                "where the other hosts reach it elsewhere than Ansible does), for example 192.0.2.10."
             )
             continue
         if owners.setdefault(host.address, host.name) != host.name:

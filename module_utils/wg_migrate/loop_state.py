@@ -126,7 +126,7 @@ def apply(system: System, steps: list[str], want: Wanted) -> None:
     for step in steps:
         if step == WRITE:
             assert want.schedule is not None
-            system.write(schedule_file.PATH, schedule_file.dump(want.schedule))
+            system.write(schedule_file.PATH, schedule_file.dump(want.schedule), 0o600)
         elif step == REMOVE:
             system.remove(schedule_file.PATH)
         elif step == TELL:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import WgMigrateError
+from .interval import shown
 from .keys import is_key
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -24,8 +25,13 @@ MTU_MINIMUM = 1280
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_-]{1,15}")
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
+_VALUE = re.compile(r"[A-Za-z0-9_.:,/ -]{1,1000}")
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
-_SECRET = re.compile(r"^(PrivateKey|PresharedKey) = .*$", re.MULTILINE)
+_SECRET = re.compile(r"((?:PrivateKey|PresharedKey)[^\S\n]*=)[^\n]*", re.IGNORECASE)
+"""As `wg` reads it (config.c), which minds neither case nor white space; also behind a # that somebody has put there."""
+_PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
+_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""What is no text for a file or a command."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +116,24 @@ class Paths:
 def canonical_network(text: str) -> str:
     """Return a network as the kernel and `wg` print it; raises WgMigrateError."""
     try:
-        return str(ipaddress.ip_network(text, strict=False))
+        return str(ipaddress.ip_network(_plain_address(text), strict=False))
     except ValueError:
-        raise WgMigrateError(f"'{text}' is no network: write for example 10.86.0.2/32 or fd00::2/128.") from None
+        raise WgMigrateError(f"{shown(text)} is no network: write for example 10.86.0.2/32 or fd00::2/128.") from None
 
 
 def canonical_address(text: str) -> str:
     """Return an interface address with its prefix length; raises WgMigrateError."""
     try:
-        return str(ipaddress.ip_interface(text))
+        return str(ipaddress.ip_interface(_plain_address(text)))
     except ValueError:
-        raise WgMigrateError(f"'{text}' is no address: write for example 10.87.16.1/20.") from None
+        raise WgMigrateError(f"{shown(text)} is no address: write for example 10.87.16.1/20.") from None
+
+
+def _plain_address(text: str) -> str:
+    # ipaddress takes anything at all after a %, as in fe80::1%eth0, and gives it back: a line of its own, too.
+    if not _PLAIN_ADDRESS.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def wanted(parameters: Mapping[str, Any], private_key: str) -> Wanted:
@@ -151,23 +164,27 @@ def wanted(parameters: Mapping[str, Any], private_key: str) -> Wanted:
 def check_name(name: str) -> None:
     """Refuse what cannot name an interface, a unit and an nft table at once."""
     if not _INTERFACE.fullmatch(name):
-        raise WgMigrateError(f"'{name}' cannot name the interface: write 1 to 15 letters, digits, '_' or '-'.")
+        raise WgMigrateError(f"{shown(name)} cannot name the interface: write 1 to 15 letters, digits, '_' or '-'.")
 
 
 def check(want: Wanted) -> None:
     """Refuse what WireGuard would take and then do something else with."""
     check_name(want.name)
     if want.listen_port is not None and not 1 <= want.listen_port <= 65535:
-        raise WgMigrateError(f"listen_port {want.listen_port} is no UDP port: write one from 1 to 65535.")
+        raise WgMigrateError(f"listen_port {shown(want.listen_port)} is no UDP port: write one from 1 to 65535.")
     if want.mtu is not None and not MTU_MINIMUM <= want.mtu <= 65535:
         raise WgMigrateError(
-            f"mtu {want.mtu} is refused: write {MTU_MINIMUM} to 65535 bytes; a smaller uplink cannot carry a tunnel."
+            f"mtu {shown(want.mtu)} is refused: write {MTU_MINIMUM} to 65535 bytes; a smaller uplink cannot carry a tunnel."
         )
     for peer in want.peers:
         _check_peer(peer)
-    for key in want.sysctls:
+    for key, value in want.sysctls.items():
         if not _SYSCTL.fullmatch(key):
-            raise WgMigrateError(f"'{key}' is no kernel setting: write for example net.ipv4.ip_forward.")
+            raise WgMigrateError(f"{shown(key)} is no kernel setting: write for example net.ipv4.ip_forward.")
+        if not _VALUE.fullmatch(value):
+            raise WgMigrateError(f"{shown(value)} is no value for {key}: write numbers or words, for example 1.")
+    if _CONTROL.search(want.nftables):
+        raise WgMigrateError("nftables holds what is no text: write chains and sets as they stand between braces.")
     _refuse_twice("peer name", [peer.name for peer in want.peers])
     _refuse_twice("public key", [peer.public_key for peer in want.peers if peer.public_key])
     _refuse_twice("network in allowed_ips", [network for peer in want.peers for network in peer.allowed_ips])
@@ -175,7 +192,7 @@ def check(want: Wanted) -> None:
 
 def _check_peer(peer: PeerWanted) -> None:
     if not _PEER_NAME.fullmatch(peer.name):
-        raise WgMigrateError(f"'{peer.name}' cannot name a peer: write letters, digits, '_', '.', ':' or '-'.")
+        raise WgMigrateError(f"{shown(peer.name)} cannot name a peer: write letters, digits, '_', '.', ':' or '-'.")
     for noun, key in (("public", peer.public_key), ("preshared", peer.preshared_key)):
         if key and not is_key(key):
             raise WgMigrateError(
@@ -251,7 +268,7 @@ def is_ours(text: str | None) -> bool:
 
 def masked(text: str | None) -> str:
     """Return the text of a conf file with its secrets masked, "" for no file."""
-    return _SECRET.sub(r"\1 = (secret)", text or "")
+    return _SECRET.sub(r"\1 (secret)", text or "")
 
 
 def parse_peers(text: str | None) -> list[Peer]:

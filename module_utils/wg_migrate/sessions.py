@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 
 from .nft import inside
 from .system import System
 
+_NUMBER = re.compile("[0-9]{1,20}")
+"""What `wg` prints for a number of 64 bits."""
 REJECT_AFTER = 180.0
 """Seconds after which WireGuard refuses the keys of a handshake (Donenfeld, NDSS 2017, table of constants)."""
 
@@ -42,11 +45,14 @@ def read_sessions(system: System, namespace: str | None = None) -> dict[str, Ses
 
 
 def parse_sessions(dump: str, now: float) -> dict[str, Session]:
-    """Return the sessions in the output of `wg show all dump`; `now` is in seconds since 1970."""
+    """Return the sessions in the output of `wg show all dump`; `now` is in seconds since 1970.
+
+    A line that is none of a peer is left out.
+    """
     sessions = {}
-    for line in dump.splitlines():
+    for line in dump.split("\n"):
         name, *fields = line.split("\t")
-        if len(fields) == 8:
+        if len(fields) == 8 and all(map(_NUMBER.fullmatch, fields[4:7])):
             handshake = int(fields[4])
             age = max(0.0, now - handshake) if handshake else None
             sessions[name] = Session(fields[2], age, int(fields[5]), int(fields[6]), handshake)

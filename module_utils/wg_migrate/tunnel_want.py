@@ -229,7 +229,7 @@ def _numbered(namespace: str, rules: list[tuple[str, str]]) -> State:
     """Return rules, given as family and words, with our priorities in this order."""
     room = LAST_RULE + 1 - FIRST_RULE
     if len(rules) > room:
-        what = "paths" if namespace == OUTER_NAMESPACE else "management ports, management networks or networks of the LAN"
+        what = "paths" if namespace == OUTER_NAMESPACE else "management ports, management networks or LAN networks"
         raise WgMigrateError(f"{len(rules)} rules are needed and there is room for {room}: write fewer {what}")
     return {
         ("rule", namespace, family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -39,9 +42,6 @@ def empty(group: str) -> Change:
 
 CASES: dict[str, tuple[Change, str]] = {
     "interval 0": (variables(migration_interval=0), "write a number of seconds from 0.001 to 86400"),
-    "interval -1": (variables(migration_interval=-1), "write a number of seconds from 0.001 to 86400"),
-    "interval abc": (variables(migration_interval="abc"), "write a number of seconds from 0.001 to 86400"),
-    "interval 1e-9": (variables(migration_interval="1e-9"), "write a number of seconds from 0.001 to 86400"),
     "interval nan": (variables(migration_interval="nan"), "write a number of seconds from 0.001 to 86400"),
     "no exit": (empty("exits"), "no exits: put at least one host into group 'exits'"),
     "no proxies": (empty("proxies"), "no proxies: put at least one host into group 'proxies'"),
@@ -99,15 +99,26 @@ def write_inventory(directory: Path, change: Change) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_refused_before_any_change(deployed: Lab, tmp_path: Path, case: str) -> None:
-    change, message = CASES[case]
+@pytest.fixture(scope="module")
+def runs(deployed: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompletedProcess[str]]:
+    """Run site.yml with every bad inventory, several at a time, for none changes anything; give how each ended."""
+
+    def run(change: Change) -> CompletedProcess[str]:
+        return deployed.playbook("site.yml", inventory=write_inventory(tmp_path_factory.mktemp("inventory"), change))
+
     before = snapshot(deployed, CLIENT)
-    done = deployed.playbook("site.yml", inventory=write_inventory(tmp_path, change))
+    with ThreadPoolExecutor(os.cpu_count()) as at_once:
+        found = dict(zip(CASES, at_once.map(run, [change for change, _ in CASES.values()]), strict=True))
+    assert snapshot(deployed, CLIENT) == before
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_refused_before_any_change(runs: dict[str, CompletedProcess[str]], case: str) -> None:
+    done, message = runs[case], CASES[case][1]
     assert done.returncode != 0, done.stdout
     assert message in " ".join(done.stdout.split()), done.stdout[-3000:]
     assert "changed=1" not in done.stdout
-    assert snapshot(deployed, CLIENT) == before
 
 
 def test_python_that_is_too_old_is_refused(deployed: Lab, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ _WORDS = [
 ]
 _NUMBERS = [-1, 0, 1, 65535, 65536, 2**31, 2**32, 2**53, 2**64, 0.5, -0.0, 1e308, 5e-324]
 
-long = st.sampled_from("9x\n").map(lambda sign: sign * 5000)
+long = st.sampled_from("9x\n").map(lambda sign: sign * 1200)
 texts = st.one_of(st.sampled_from(_WORDS), st.sampled_from(_ENDS), st.text(max_size=12), long)
 numbers = st.one_of(st.sampled_from(_NUMBERS), st.integers(), st.floats(), st.just(10).map(lambda base: base**400))
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
@@ -167,7 +167,7 @@ def judge(message: str) -> None:
     """Check that a message is for a person: short, one line, nothing of Python's, and it says what to do."""
     assert 10 < len(message) < 1000, message
     assert message.isprintable(), message
-    assert re.search(r"\b(write|raise|lacks|deploy|send|start|it has|not one of this version|better)\b", message), (
-        message
-    )
+    assert re.search(
+        r"\b(write|give|keep|put|raise|lacks|deploy|send|start|it has|not one of this version|better)\b", message
+    ), message
     assert not re.search(r"Traceback|<class|object at 0x|Error\(", message), message
