@@ -134,6 +134,12 @@ options:
     type: list
     elements: str
     default: []
+  confirm_within:
+    description:
+      - With O(scope=host), before or after, a change is taken back after so many seconds unless C(wg-migrate confirm)
+        has run by then, over a new connection. 0 keeps it in any case.
+    type: int
+    default: 0
 seealso:
   - module: double_tunnel_info
   - module: migration
@@ -178,6 +184,11 @@ after:
   returned: always
   type: dict
   sample: {"namespace wgnet": true, "device wgnet1": "wgnet kernel"}
+unconfirmed:
+  description: Whether the change is taken back unless it is confirmed.
+  returned: always
+  type: bool
+  sample: true
 unknown_peers:
   description: Peers that are left out because their public keys are not known.
   returned: when O(state=present)
@@ -191,7 +202,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import config as configuration
-from ansible.module_utils.wg_migrate import loop_state, tunnel, units
+from ansible.module_utils.wg_migrate import confirmation, loop_state, tunnel, units
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
 from ansible.module_utils.wg_migrate.system import System
 from ansible.module_utils.wg_migrate.tunnel_apply import KEEPER_UNIT, LOOP_UNIT, TUNNEL_UNIT
@@ -233,6 +244,7 @@ ARGUMENT_SPEC = {
     "management_ports": {"type": "list", "elements": "int", "default": [22]},
     "lan_networks": {"type": "list", "elements": "str", "default": []},
     "dns_servers": {"type": "list", "elements": "str", "default": []},
+    "confirm_within": {"type": "int", "default": 0},
 }
 
 
@@ -244,13 +256,14 @@ class Outcome:
     after: dict[str, Any]
     actions: list[str]
     unknown_peers: list[str]
+    unconfirmed: bool = False
 
 
 def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     """Make the tunnel as the parameters say; raises WgMigrateError."""
-    known = configuration.load(system) if system.exists(configuration.PATH) else None
+    known = _known(system)
     wanted = configuration.keep_known_keys(configuration.parse(_document(params, system)), known)
-    if known is None:
+    if not system.exists(configuration.PATH):
         tunnel.refuse_foreign_device(system)
     text, written = configuration.dump(wanted), system.read(configuration.PATH)
     unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *units.plan_active(system, KEEPER_UNIT)]
@@ -258,17 +271,23 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     if check_mode:
         change = tunnel.examine(system, wanted, ahead=True)
     else:
+        planned = tunnel.examine(system, wanted).actions
+        in_host = any(each is not None and each.scope == "host" for each in (known, wanted))
+        if in_host and params["confirm_within"] and (planned or text != written):
+            confirmation.arm(system, params["confirm_within"])
         # The configuration first: whatever cuts the rest short, the next boot finishes it.
-        tunnel.examine(system, wanted)
         if text != written:
             system.write(configuration.PATH, text, 0o600)
         change = tunnel.up(system, wanted)
         units.apply(system, unit_actions)
+        if not system.exists(confirmation.MARKER):
+            confirmation.keep(system)
     file_action = [f"{'change' if written else 'make'} file {configuration.PATH}"] if text != written else []
     before = {**readable(change.before), f"file {configuration.PATH}": written or ""}
     after = {**readable(change.after), f"file {configuration.PATH}": text}
     actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions)]
-    return Outcome(before, after, actions, configuration.unknown_peers(wanted))
+    unconfirmed = system.exists(confirmation.MARKER)
+    return Outcome(before, after, actions, configuration.unknown_peers(wanted), unconfirmed)
 
 
 def remove(check_mode: bool, system: System) -> Outcome:
@@ -279,8 +298,10 @@ def remove(check_mode: bool, system: System) -> Outcome:
         change = tunnel.examine(system, None)
     else:
         units.apply(system, unit_actions)
+        system.remove(confirmation.MARKER)  # there is nothing to go back to
         change = tunnel.down(system)
         system.remove(configuration.PATH)
+        system.remove(configuration.COPY)
         system.remove_empty_directory(configuration.PATH.rpartition("/")[0])
         system.remove(tunnel.LOCK)
     before = {**readable(change.before), **({f"file {configuration.PATH}": written} if written else {})}
@@ -288,9 +309,20 @@ def remove(check_mode: bool, system: System) -> Outcome:
     return Outcome(before, {}, [*map(" ".join, unit_actions), *map(str, change.actions), *file_action], [])
 
 
+def _known(system: System) -> configuration.Config | None:
+    """Return the configuration that this run replaces, None where nothing is deployed or nothing of it can be read."""
+    try:
+        return configuration.load(system)
+    except WgMigrateError:
+        return None
+
+
+_NOT_IN_FILE = ("state", "implementation", "confirm_within")
+
+
 def _document(params: dict[str, Any], system: System) -> dict[str, Any]:
     """Return the configuration's document, with what the user left open found out."""
-    document = {name: value for name, value in params.items() if name not in ("state", "implementation")}
+    document = {name: value for name, value in params.items() if name not in _NOT_IN_FILE}
     if params["implementation"] == "auto":
         document["userspace"] = not kernel_has_wireguard(system)
     else:

@@ -32,7 +32,9 @@ options:
     elements: path
     default: []
   exclusive:
-    description: Directories that belong to the set; other files in them are removed.
+    description:
+      - Directories that belong to the set; other files in them are removed. C(wg-migrate) or C(wg_migrate) must be in
+        their paths.
     type: list
     elements: path
     default: []
@@ -72,8 +74,13 @@ after:
   sample: {"/usr/local/bin/hello": "0755"}
 """
 
+import re
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import own_files
+from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.interval import read_path, shown
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -82,6 +89,9 @@ ARGUMENT_SPEC = {
     "exclusive": {"type": "list", "elements": "path", "default": []},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
+"""Halves of characters, which no file can hold."""
+_OUR_NAME = re.compile(r"/wg[-_]migrate(/|$)")
 
 
 def _modes(state: own_files.State) -> dict[str, str]:
@@ -100,13 +110,29 @@ def _differences(steps: list[tuple[str, str]], have: own_files.State, want: own_
     ]
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def refuse_foreign(wanted: own_files.Wanted) -> None:
+    """Raise WgMigrateError for what is no path or no text, and for directories that do not bear our name."""
+    for path, text in wanted.files.items():
+        read_path("a file's path", path)
+        if not isinstance(text, str) or _NO_TEXT.search(text):
+            raise WgMigrateError(f"the text of {path} is {shown(text)}: write text")
+    for path in sorted(wanted.executables - set(wanted.files)):
+        raise WgMigrateError(f"{shown(path)} of executables is none of files: write it there, too, or leave it out")
+    for path in wanted.exclusive:
+        read_path("a directory's path", path)
+        if not _OUR_NAME.search(path):
+            raise WgMigrateError(
+                f"{shown(path)} cannot be exclusive, for others may have files in it: write a directory whose path has "
+                "wg-migrate in it"
+            )
+
+
+def run(module: AnsibleModule, system: System) -> dict[str, Any]:
+    """Do what the module's parameters say and return its result; raises WgMigrateError."""
     given = module.params
     wanted = own_files.Wanted(given["files"], frozenset(given["executables"]), tuple(given["exclusive"]))
+    refuse_foreign(wanted)
     present = given["state"] == "present"
-    system = System()
     have = own_files.read(system, wanted)
     want = own_files.wanted_state(wanted) if present else {}
     steps = own_files.plan(have, want)
@@ -114,13 +140,25 @@ def main() -> None:
         own_files.apply(system, steps, want)
         if not present:
             own_files.remove_directories(system, wanted)
-    module.exit_json(
-        changed=bool(steps),
-        actions=[" ".join(step) for step in steps],
-        before=_modes(have),
-        after=_modes(want),
-        diff=_differences(steps, have, want),
-    )
+    return {
+        "changed": bool(steps),
+        "actions": [" ".join(step) for step in steps],
+        "before": _modes(have),
+        "after": _modes(want),
+        "diff": _differences(steps, have, want),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module, System())
+    except WgMigrateError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ options:
     choices: [client, exit, observer]
     required: true
   seconds:
-    description: How long to look.
+    description: How long to look, 0.1 to 3600.
     type: float
     default: 5.0
   url:
@@ -78,11 +78,13 @@ evidence:
   sample: {"seen": {"203.0.113.20": 120}, "errors": [], "switches": 50}
 """
 
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import evidence
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.interval import read_number, shown
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -95,11 +97,22 @@ ARGUMENT_SPEC = {
     "endpoints": {"type": "list", "elements": "str", "default": []},
     "management_ports": {"type": "list", "elements": "int", "default": [22]},
 }
+_LONGEST = 3600.0
+"""Seconds: a host is not kept for longer than this."""
+_SHAPES = (
+    ("url", re.compile(r"https?://[!-~]{1,1000}"), "an address such as http://192.0.2.80/whoami"),
+    ("device", re.compile(r"[!-.0-~]{1,15}"), "the name of a network device, such as eth0"),
+    ("clients", re.compile(r"[0-9A-Fa-f.:]{2,45}"), "addresses such as 192.0.2.7"),
+    ("endpoints", re.compile(r"[0-9.]{7,15}:[0-9]{1,5}"), "an address and a port, such as 192.0.2.11:51820"),
+    ("management_ports", re.compile(r"[0-9]{1,5}"), "TCP ports such as 22"),
+)
+"""What the options look like, and what to write for them."""
 
 
 def gather(params: dict[str, Any]) -> dict[str, Any]:
     """Return the evidence of this host's part; raises WgMigrateError."""
     found: dict[str, Any]
+    refuse_bad(params)
     if params["part"] == "client":
         found = evidence.of_client(System(), params["url"], params["seconds"], params["strict"])
     elif params["part"] == "exit":
@@ -110,6 +123,16 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
         clients, ports = params["clients"], params["management_ports"]
         found = evidence.of_observer(params["device"], params["seconds"], clients, endpoints, ports)
     return found
+
+
+def refuse_bad(params: dict[str, Any]) -> None:
+    """Raise WgMigrateError for what cannot be looked at, or not within an hour."""
+    read_number("seconds", params["seconds"], 0.1, _LONGEST, "5")
+    for name, shape, wanted in _SHAPES:
+        values = params[name] if isinstance(params[name], list) else [params[name]]
+        for value in values:
+            if value is not None and not shape.fullmatch(str(value)):
+                raise WgMigrateError(f"{name}: {shown(value)} is refused: write {wanted}")
 
 
 def main() -> None:
@@ -124,9 +147,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(changed=False, evidence=gather(module.params))
+        found = gather(module.params)
     except WgMigrateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'the system'}: {error.strerror}")
+    module.exit_json(changed=False, evidence=found)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import keys
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.interval import read_path
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -140,8 +141,11 @@ def run(module: AnsibleModule, system: System) -> dict[str, Any]:
     """Do what the module's parameters say and return its result; raises WgMigrateError."""
     given = module.params
     want = keys.Wanted(given["directory"], tuple(given["pairs"]), tuple(given["preshared"]), given["given"])
-    keys.check(want)
     present = given["state"] == "present"
+    read_path("directory", want.directory)
+    if present and not all(isinstance(key, str) for key in want.given.values()):
+        raise WgMigrateError("A preshared key in given is no text: write what 'wg genpsk' prints.")
+    keys.check(want)
     have = keys.read(system, want)
     actions = keys.plan(have, want) if present else keys.plan_absent(have, want)
     if not module.check_mode:
@@ -171,6 +175,8 @@ def main() -> None:
         result = run(module, System())
     except WgMigrateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     module.exit_json(**result)
 
 

@@ -154,6 +154,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import keys, quick, quick_conf, quick_have, quick_show
 from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.interval import read_path
 from ansible.module_utils.wg_migrate.system import System
 
 PEER_SPEC = {
@@ -198,7 +199,7 @@ def run_present(module: AnsibleModule, system: System) -> dict[str, Any]:
 
 
 def _private_key(module: AnsibleModule, system: System) -> str:
-    path = module.params["private_key_file"]
+    path = read_path("private_key_file", module.params["private_key_file"])
     key = (system.read(path) or "").strip()
     if not keys.is_key(key) and not module.check_mode:
         raise WgMigrateError(f"There is no private key in {path}: make one with wireguard_keys first.")
@@ -213,7 +214,7 @@ def run_absent(module: AnsibleModule, system: System) -> dict[str, Any]:
     planned = quick.plan_absent(have, name)
     if planned.steps and not module.check_mode:
         quick.apply(system, planned.steps)
-        quick.remove_directories(system)
+        quick.remove_directories(system, name)
     before = quick_show.describe(have, name)
     return {
         "changed": bool(planned.steps),
@@ -236,6 +237,8 @@ def main() -> None:
         result = run(module, System())
     except WgMigrateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     module.exit_json(**result)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import control, keeper, loop_service, metrics, status_text, tunnel
+from . import confirmation, control, keeper, loop_service, metrics, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
 from .interval import read_interval
@@ -36,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="make the tunnel as the configuration says").set_defaults(run=_up)
     commands.add_parser("down", help="take the tunnel down").set_defaults(run=_down)
+    commands.add_parser("confirm", help="keep the last change (site.yml does this)").set_defaults(run=_confirm)
+    commands.add_parser("roll-back", help="take an unconfirmed change back (a timer does this)").set_defaults(
+        run=_roll_back
+    )
     commands.add_parser("run", help="run the migration loop (the service does this)").set_defaults(run=_run)
     commands.add_parser("keep", help="mend the tunnel when others change it (the service does this)").set_defaults(
         run=_keep
@@ -62,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(_options: argparse.Namespace, system: System) -> None:
+    if confirmation.is_of_another_boot(system):
+        _roll_back(_options, system)
+        return
     for action in tunnel.up(system, load(system)).actions:
         print(action)
 
@@ -69,6 +76,15 @@ def _up(_options: argparse.Namespace, system: System) -> None:
 def _down(_options: argparse.Namespace, system: System) -> None:
     for action in tunnel.down(system).actions:
         print(action)
+
+
+def _confirm(_options: argparse.Namespace, system: System) -> None:
+    confirmation.confirm(system)
+
+
+def _roll_back(_options: argparse.Namespace, system: System) -> None:
+    if confirmation.roll_back(system):
+        print("nobody confirmed the last change: what stood before stands again")
 
 
 def _run(_options: argparse.Namespace, system: System) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import ipaddress
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from .mtu import inner_mtu, outer_mtu, refuse_small_uplink
 from .system import System
 
 PATH = "/etc/wg-migrate/config.json"
+COPY = "/var/lib/wg-migrate/config.json"
+"""The configuration that was last deployed and came up."""
 OUTER_NAMESPACE = "wgnet"
 APPLICATION_NAMESPACE = "comps"
 INNER_DEVICE = "wg0"
@@ -111,16 +114,32 @@ def parse(document: Mapping[str, Any]) -> Config:
 
 
 def load(system: System) -> Config:
-    """Return the configuration of this host. Raises WgMigrateError where there is none or it can't be read."""
+    """Return the configuration of this host; where its file is damaged or gone, what last came up, and say so.
+
+    So a damaged file cannot keep tunnel and guard from standing at the next boot. Raises WgMigrateError, which is about
+    the file itself, where neither can be had.
+    """
     try:
-        text = system.read(PATH)
+        return _read(system, PATH)
+    except WgMigrateError as error:
+        try:
+            copy = _read(system, COPY)
+        except WgMigrateError:
+            raise error from None
+        print(f"wg-migrate: {error}; meanwhile what was deployed before is used", file=sys.stderr)
+        return copy
+
+
+def _read(system: System, path: str) -> Config:
+    try:
+        text = system.read(path)
         if text is None:
-            raise WgMigrateError(f"{PATH} is not there: deploy this client first, with 'ansible-playbook site.yml'")
+            raise WgMigrateError(f"{path} is not there: deploy this client first, with 'ansible-playbook site.yml'")
         document = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or not even text
-        raise WgMigrateError(f"{PATH} is not JSON ({shortened(str(error))}): deploy this client again") from None
+    except (ValueError, RecursionError) as error:
+        raise WgMigrateError(f"{path} is not JSON ({shortened(str(error))}): deploy this client again") from None
     if not isinstance(document, dict):
-        raise WgMigrateError(f"{PATH} holds no JSON object: deploy this client again")
+        raise WgMigrateError(f"{path} holds no JSON object: deploy this client again")
     return parse(document)
 
 

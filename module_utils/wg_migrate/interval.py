@@ -1,6 +1,6 @@
-"""Numbers as people write them: read once here, for the playbooks, the modules, the command and the loop alike.
+"""Numbers and paths as people write them: read once here, for playbooks, modules, the command and the loop alike.
 
-And what was written as a message may repeat it.
+And whatever was written, as a message may repeat it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from .errors import WgMigrateError
 
 SHORTEST = 0.001
 LONGEST = 86400.0
+_LONGEST_PATH, _LONGEST_NAME = 1000, 255
+"""Characters that are enough for a path, and bytes that a file's name may have."""
 _MOST_SHOWN = 100
 """Characters: what a person can still take in, and an answer of the control socket has room for."""
 
@@ -33,6 +35,16 @@ def read_number(name: str, value: object, low: float, high: float, example: str,
     if not low <= number <= high:  # false for NaN too
         raise WgMigrateError(f"{name} {shortened(str(value))} is out of range: {wanted}")
     return number
+
+
+def read_path(name: str, value: object) -> str:
+    """Return a path from what a person wrote for it. Raises WgMigrateError unless it is whole and names one place."""
+    text = value if isinstance(value, str) else ""
+    parts = text.split("/")
+    whole = text.startswith("/") and text.isprintable() and parts[-1] != "" and len(text) <= _LONGEST_PATH
+    if not whole or {".", ".."} & set(parts) or max(len(part.encode()) for part in parts) > _LONGEST_NAME:
+        raise WgMigrateError(f"{name} {shown(value)} is no path: write a whole one, for example /etc/wireguard")
+    return text
 
 
 def shown(value: object) -> str:

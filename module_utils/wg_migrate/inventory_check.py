@@ -222,7 +222,7 @@ def _room_errors(clients: list[Host], variable: str, network: ipaddress.IPv4Netw
             continue
         if address not in network or address in reserved:
             errors.append(
-                f"{host.name}: {variable}_address {address} must lie in {variable} {network}, from "
+                f"{host.name}: {variable}_address {address} must lie in {variable} {network}: write one from "
                 f"{network[2]} to {network[-2]}."
             )
         elif owners.setdefault(str(address), host.name) != host.name:

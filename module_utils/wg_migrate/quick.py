@@ -21,6 +21,14 @@ from .system import System
 
 CONF_MODE = 0o600
 DIRECTORIES = ("/etc/wg-migrate", "/var/lib/wg-migrate")
+DROPIN = """\
+# wireguard-go runs behind this unit, which by itself would take no notice of its end.
+[Service]
+Type=forking
+RemainAfterExit=no
+Restart=always
+RestartSec=1
+"""
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,10 @@ def plan(have: Have, want: Wanted) -> Plan:
     _refuse_collisions(have, want)
     peers, left_out = settle_peers(want.peers, parse_peers(have.conf))
     conf = render(want, peers)
-    revival = _plan_revival(have, want)
+    unit = _plan_unit(have, want.name, DROPIN if have.userspace else None)
+    revival = _plan_revival(have, want, another_unit=bool(unit))
     steps = [
+        *unit,
         *_plan_sysctls(have, want),
         *_plan_table(have, want, loads_itself=bool(revival)),
         *([] if revival else _plan_old_routes(have, want, peers)),
@@ -174,17 +184,25 @@ def _plan_conf(have: Have, name: str, conf: str) -> list[Step]:
     return [Write(f"write {path}", path, conf, CONF_MODE)]
 
 
+def _plan_unit(have: Have, name: str, wanted: str | None) -> list[Step]:
+    """Add to the unit what wireguard-go needs, or take it away; systemd is told at once."""
+    if have.dropin == wanted:
+        return []
+    path, tell = Paths(name).dropin, Run("", ("systemctl", "daemon-reload"))
+    return [Remove(f"remove {path}", path) if wanted is None else Write(f"write {path}", path, wanted), tell]
+
+
 def _plan_enabling(have: Have, name: str) -> list[Step]:
     unit = Paths(name).unit
     return [] if have.enabled else [Run(f"enable {unit}", ("systemctl", "enable", unit))]
 
 
-def _plan_revival(have: Have, want: Wanted) -> list[Step]:
-    """Return the steps that start or restart the interface, none if it runs with the wanted interface part."""
+def _plan_revival(have: Have, want: Wanted, another_unit: bool) -> list[Step]:
+    """Return the steps that start or restart the interface, none if it runs with the wanted interface part and unit."""
     unit = Paths(want.name).unit
     restart = ("systemctl", "restart", unit)
     if have.device is not None and have.active:
-        reasons = _interface_changes(have.device, want)
+        reasons = [*(["another unit"] if another_unit else []), *_interface_changes(have.device, want)]
         return [Run(f"restart {unit}: {', '.join(reasons)}", restart)] if reasons else []
     steps: list[Step] = []
     if have.link:
@@ -295,6 +313,7 @@ def plan_absent(have: Have, name: str) -> Plan:
         steps.append(Remove(f"remove {paths.sysctl}", paths.sysctl))
     if have.remembered is not None:
         steps.append(Remove(f"remove {paths.state}", paths.state))
+    steps += _plan_unit(have, name, None)
     if ours:
         steps.append(Remove(f"remove {paths.conf}", paths.conf))
     return Plan(tuple(steps))
@@ -322,7 +341,7 @@ def _run(system: System, step: Run) -> None:
         raise WgMigrateError(f"{error} The unit's last words: {log.stdout.strip()}") from None
 
 
-def remove_directories(system: System) -> None:
-    """Remove wg-migrate's own directories if this was the last that lived there."""
-    for directory in DIRECTORIES:
+def remove_directories(system: System, name: str) -> None:
+    """Remove wg-migrate's own directories, and that of the unit, if this was the last that lived there."""
+    for directory in (*DIRECTORIES, Paths(name).dropin.rpartition("/")[0]):
         system.remove_empty_directory(directory)

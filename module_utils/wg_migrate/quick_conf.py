@@ -25,10 +25,9 @@ MTU_MINIMUM = 1280
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_-]{1,15}")
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
-_VALUE = re.compile(r"[A-Za-z0-9_.:,/ -]{1,1000}")
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
 _SECRET = re.compile(r"((?:PrivateKey|PresharedKey)[^\S\n]*=)[^\n]*", re.IGNORECASE)
-"""As `wg` reads it (config.c), which minds neither case nor white space; also behind a # that somebody has put there."""
+"""As `wg` reads it (config.c), which minds neither case nor white space; also behind a # that somebody has put in."""
 _PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """What is no text for a file or a command."""
@@ -86,6 +85,11 @@ class Paths:
     def unit(self) -> str:
         """The systemd unit."""
         return f"wg-quick@{self.name}.service"
+
+    @property
+    def dropin(self) -> str:
+        """What we add to the unit where wireguard-go runs behind it."""
+        return f"/etc/systemd/system/{self.unit}.d/wg-migrate.conf"
 
     @property
     def conf(self) -> str:
@@ -155,10 +159,17 @@ def wanted(parameters: Mapping[str, Any], private_key: str) -> Wanted:
         private_key=private_key,
         peers=tuple(peers),
         nftables=parameters["nftables"],
-        sysctls={key: " ".join(str(value).split()) for key, value in parameters["sysctls"].items()},
+        sysctls={key: _sysctl_value(key, value) for key, value in parameters["sysctls"].items()},
     )
     check(want)
     return want
+
+
+def _sysctl_value(key: str, value: object) -> str:
+    """Return a kernel setting on one line; raises WgMigrateError for what the kernel would not take for one."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise WgMigrateError(f"{shown(value)} is no value of {shown(key)}: write a number or a word, for example 1.")
+    return " ".join(str(value).split())
 
 
 def check_name(name: str) -> None:
@@ -174,17 +185,17 @@ def check(want: Wanted) -> None:
         raise WgMigrateError(f"listen_port {shown(want.listen_port)} is no UDP port: write one from 1 to 65535.")
     if want.mtu is not None and not MTU_MINIMUM <= want.mtu <= 65535:
         raise WgMigrateError(
-            f"mtu {shown(want.mtu)} is refused: write {MTU_MINIMUM} to 65535 bytes; a smaller uplink cannot carry a tunnel."
+            f"mtu {shown(want.mtu)} is refused: write {MTU_MINIMUM} to 65535 bytes; a smaller uplink carries no tunnel."
         )
     for peer in want.peers:
         _check_peer(peer)
     for key, value in want.sysctls.items():
         if not _SYSCTL.fullmatch(key):
             raise WgMigrateError(f"{shown(key)} is no kernel setting: write for example net.ipv4.ip_forward.")
-        if not _VALUE.fullmatch(value):
-            raise WgMigrateError(f"{shown(value)} is no value for {key}: write numbers or words, for example 1.")
+        if not value or _CONTROL.search(value):
+            raise WgMigrateError(f"{shown(value)} is no value of {key}: write a number or a word, for example 1.")
     if _CONTROL.search(want.nftables):
-        raise WgMigrateError("nftables holds what is no text: write chains and sets as they stand between braces.")
+        raise WgMigrateError("nftables is no text: write chains and sets as they stand between a table's braces.")
     _refuse_twice("peer name", [peer.name for peer in want.peers])
     _refuse_twice("public key", [peer.public_key for peer in want.peers if peer.public_key])
     _refuse_twice("network in allowed_ips", [network for peer in want.peers for network in peer.allowed_ips])

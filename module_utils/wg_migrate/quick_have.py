@@ -14,6 +14,7 @@ from typing import Any
 from . import nft
 from .quick_conf import Network, Paths, canonical_address, canonical_network
 from .system import System
+from .uplink import kernel_has_wireguard
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Have:
-    """Everything that a plan looks at. None is a file, table, setting or device that is not there."""
+    """Everything that a plan looks at. None is a file, table, setting or device that is not there.
+
+    `userspace` tells that the kernel has no WireGuard, so that wg-quick starts wireguard-go.
+    """
 
     conf: str | None = field(default=None, repr=False)
     conf_mode: int | None = None
@@ -52,6 +56,8 @@ class Have:
     sysctl_file: str | None = None
     sysctls: Mapping[str, str | None] = field(default_factory=dict)
     remembered: Mapping[str, str] | None = None
+    userspace: bool = False
+    dropin: str | None = None
     networks: tuple[tuple[str, Network], ...] = ()
     """Networks of the host's other interfaces, with the interface's name."""
 
@@ -77,6 +83,8 @@ def read(system: System, name: str, sysctls: Iterable[str]) -> Have:
         sysctl_file=system.read(paths.sysctl),
         sysctls={key: read_sysctl(system, key) for key in {*sysctls, *(remembered or {})}},
         remembered=remembered,
+        userspace=not kernel_has_wireguard(system),
+        dropin=system.read(paths.dropin),
         networks=tuple(_networks(links, name)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import nft
-from .quick import Plan
+from .quick import DROPIN, Plan
 from .quick_conf import Paths, Peer, Wanted, masked, parse_peers, render_sysctls
 from .quick_have import Have
 
@@ -72,6 +72,7 @@ def diff(have: Have, planned: Plan, want: Wanted | None, name: str) -> list[dict
         (paths.conf, masked(have.conf), masked(planned.conf)),
         (paths.nft, have.nft_file or "", nft_text),
         (paths.sysctl, have.sysctl_file or "", sysctl_text),
+        (paths.dropin, have.dropin or "", DROPIN if want and have.userspace else ""),
     ]
     return [
         {"before_header": path, "after_header": path, "before": before, "after": after}

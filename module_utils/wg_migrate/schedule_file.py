@@ -24,7 +24,7 @@ def load(system: System) -> Schedule:
         if isinstance(document, dict) and set(document) == {"interval"}:
             document = {"period": document["interval"]}  # as the first version wrote it
         return parse(document)
-    except (ValueError, RecursionError):  # ValueError: no JSON, or not even text
+    except (ValueError, RecursionError):
         raise WgMigrateError('it is not JSON: write an object such as {"period": 0.1}') from None
 
 

@@ -55,9 +55,9 @@ class System:
         return outcome.stdout
 
     def read(self, path: str) -> str | None:
-        """Return a file's text, or None where there is no such file."""
+        """Return a file's text, or None where there is no such file. Bytes that are no text become \\xNN."""
         try:
-            return Path(path).read_text()
+            return Path(path).read_text(encoding="utf-8", errors="backslashreplace")
         except (FileNotFoundError, NotADirectoryError):
             return None
 

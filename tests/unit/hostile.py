@@ -7,15 +7,18 @@ ones each time.
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fake_system import FakeSystem
 from hypothesis import settings
 from hypothesis import strategies as st
 from wg_migrate.errors import WgMigrateError
+from wg_migrate.system import System
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 
@@ -55,6 +58,7 @@ _WORDS = [
     "-h",
     "{{ 1 }}",
 ]
+_OTHERS = [None, True, False, [], {}, [[]], {"x": []}, float("nan"), float("inf"), "9" * 1200, "\n" * 1200, 10**400]
 _NUMBERS = [-1, 0, 1, 65535, 65536, 2**31, 2**32, 2**53, 2**64, 0.5, -0.0, 1e308, 5e-324]
 
 long = st.sampled_from("9x\n").map(lambda sign: sign * 1200)
@@ -89,6 +93,41 @@ def places(document: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     elif isinstance(document, list):
         inner = list(enumerate(document))
     return [place for key, value in inner for place in [(*at, key), *places(value, (*at, key))]]
+
+
+def everywhere(valid: object, every: int = 1) -> Iterator[Any]:
+    """Yield a valid document with one thing wrong in it, at each place in each of the ways that are listed here.
+
+    With `every`, which should be prime, one in so many of them: for what takes its time.
+    """
+    wrong = ((place, what) for place in places(valid) for what in (None, *_wrong(valid, place)))
+    for place, what in itertools.islice(wrong, 0, None, every if TIMES == 1 else 1):
+        document = copy.deepcopy(valid)
+        *way, last = place
+        holder: Any = document
+        for key in way:
+            holder = holder[key]
+        if what is None:
+            del holder[last]
+        else:
+            holder[last] = what[0]
+        yield document
+
+
+def _wrong(valid: Any, place: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """Yield what may stand at a place instead of what is right, each in a list of its own."""
+    for key in place:
+        valid = valid[key]
+    for value in (*_OTHERS, *_WORDS, *_ENDS, *_NUMBERS):
+        yield [value]
+    yield from ([[valid]], [{str(valid)[:20]: valid}], [str(valid)])
+    if isinstance(valid, str):
+        for end in _ENDS:
+            yield from ([end + valid], [valid + end], [valid[:2] + end + valid[2:]])
+    elif isinstance(valid, list):
+        yield from ([valid + valid], *([[*valid, value]] for value in (*_OTHERS, *_WORDS)))
+    elif isinstance(valid, (int, float)):
+        yield from ([valid + 0.5], [valid * 1.0], [-valid], [valid * 10**9])
 
 
 @st.composite
@@ -153,10 +192,10 @@ def _refuse_nul(word: str) -> None:
     word.encode()
 
 
-def refusal(act: Callable[[], object]) -> str | None:
+def refusal(act: Callable[..., object], *arguments: object) -> str | None:
     """Do it; return the sentence with which it was refused, if it was, after a look at it."""
     try:
-        act()
+        act(*arguments)
     except WgMigrateError as error:
         judge(str(error))
         return str(error)
@@ -171,3 +210,11 @@ def judge(message: str) -> None:
         r"\b(write|give|keep|put|raise|lacks|deploy|send|start|it has|not one of this version|better)\b", message
     ), message
     assert not re.search(r"Traceback|<class|object at 0x|Error\(", message), message
+
+
+def as_read(text: bytes) -> str:
+    """Return the bytes of a file as System.read does."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        return System().read(file.name) or ""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from client_samples import CONFIG, config, public_key
 from fake_system import FakeSystem
-from wg_migrate.config import PATH, Path, dump, keep_known_keys, load, parse, unknown_peers
+from wg_migrate.config import COPY, PATH, Path, dump, keep_known_keys, load, parse, unknown_peers
 from wg_migrate.errors import WgMigrateError
 
 WITHOUT_EXIT_KEY = dataclasses.replace(CONFIG.exit, public_key=None)
@@ -112,3 +112,25 @@ def test_without_a_configuration_before_nothing_is_kept() -> None:
 def test_unknown_peers_are_named() -> None:
     assert unknown_peers(CONFIG) == []
     assert unknown_peers(config(exit=WITHOUT_EXIT_KEY)) == ["exit"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", "\\xff", '{"scope": "host"}'], ids=str)
+def test_where_the_file_is_damaged_what_came_up_before_is_used(
+    text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {COPY: dump(CONFIG), **({} if text is None else {PATH: text})}
+    assert load(FakeSystem(files=files)) == CONFIG
+    said = capsys.readouterr().err
+    assert "meanwhile what was deployed before is used" in said
+    assert "wg-migrate: " in said
+
+
+def test_where_both_are_damaged_the_file_itself_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WgMigrateError, match=f"^{PATH} is not JSON"):
+        load(FakeSystem(files={PATH: "{", COPY: "{"}))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_sound_file_is_used_whatever_came_up_before() -> None:
+    other = config(scope="namespace")
+    assert load(FakeSystem(files={PATH: dump(other), COPY: dump(CONFIG)})) == other

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fake_system import FakeSystem
-from hostile import fuzz, raw, refusal, spoilt, texts, values
+from hostile import as_read, deep, everywhere, fuzz, raw, refusal, spoilt, texts, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 from loop_rig import Rig
@@ -42,17 +42,28 @@ def check(schedule: Schedule) -> None:
     assert [key for key in WHEN if getattr(schedule, key) is not None] != []
     assert schedule.period is None or 0.001 <= schedule.period <= 86400
     assert all(math.isfinite(number) and number >= 0 for number in numbers(plain(schedule)))
+    assert schedule.packets is None or schedule.packets[1] * schedule.batches < 2**32
     assert parse(json.loads(json.dumps(plain(schedule)))) == schedule
     weights: list[float] = []
     refusal(lambda: weights.extend(fit(schedule, ["wgnet1", "wgnet2"])))
     assert not weights or sum(weights) == pytest.approx(1)
 
 
+def accept(document: object) -> None:
+    check(parse(document))
+
+
+@pytest.mark.parametrize("document", SAMPLES, ids=str)
+def test_each_thing_that_is_wrong_is_refused_or_a_schedule(document: dict[str, Any]) -> None:
+    for wrong in everywhere(document):
+        refusal(accept, wrong)
+
+
 @given(documents)
 @example({"period": int("9" * 4000) * 10**4000})
-@fuzz(200)
+@fuzz(100)
 def test_a_document_is_refused_or_a_schedule(document: object) -> None:
-    refusal(lambda: check(parse(document)))
+    refusal(accept, document)
 
 
 class File(FakeSystem):
@@ -63,10 +74,17 @@ class File(FakeSystem):
         self._text = text
 
     def read(self, path: str) -> str | None:
-        return self._text.decode() if path == schedule_file.PATH else None
+        return as_read(self._text) if path == schedule_file.PATH else None
 
 
-@given(st.one_of(raw, values.map(lambda value: json.dumps(value).encode()), texts.map(json.dumps).map(str.encode)))
+@given(
+    st.one_of(
+        deep.map(str.encode),
+        raw,
+        values.map(lambda value: json.dumps(value).encode()),
+        texts.map(json.dumps).map(str.encode),
+    )
+)
 @fuzz(80)
 def test_a_file_of_any_bytes_is_refused_or_a_schedule(text: bytes) -> None:
     refusal(lambda: check(schedule_file.load(File(text))))

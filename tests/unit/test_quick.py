@@ -267,6 +267,29 @@ def test_removal_leaves_alone_what_is_not_ours(have: Have) -> None:
     assert quick.plan_absent(have, "wgnet").steps == ()
 
 
+def test_where_wireguard_go_runs_behind_the_unit_it_is_started_again(want: Wanted) -> None:
+    have = but(settled(want), userspace=True)
+    planned = quick.plan(have, want)
+    assert planned.steps[0] == quick.Write(f"write {PATHS.dropin}", PATHS.dropin, quick.DROPIN)
+    assert commands(planned) == [("systemctl", "daemon-reload"), RESTART]
+    assert f"restart {PATHS.unit}: another unit" in planned.actions
+    assert quick.plan(but(have, dropin=quick.DROPIN), want).steps == ()
+
+
+def test_with_a_kernel_that_has_wireguard_now_the_unit_is_as_it_was_made(want: Wanted) -> None:
+    planned = quick.plan(but(settled(want), dropin=quick.DROPIN), want)
+    assert planned.steps[0] == quick.Remove(f"remove {PATHS.dropin}", PATHS.dropin)
+    assert commands(planned) == [("systemctl", "daemon-reload"), RESTART]
+
+
+def test_removal_takes_what_was_added_to_the_unit(want: Wanted) -> None:
+    planned = quick.plan_absent(but(settled(want), userspace=True, dropin=quick.DROPIN), "wgnet")
+    steps = list(planned.steps)
+    assert steps.index(quick.Remove(f"remove {PATHS.dropin}", PATHS.dropin)) > 0
+    assert commands(planned)[0] == ("systemctl", "disable", "--now", PATHS.unit)
+    assert commands(planned)[-1] == ("systemctl", "daemon-reload")
+
+
 def test_a_removal_cut_off_is_finished() -> None:
     half = Have(nft_file="x", sysctl_file="y", remembered={FORWARD: "0"}, sysctls={FORWARD: "1"})
     planned = quick.plan_absent(half, "wgnet")

@@ -70,7 +70,7 @@ def test_networks_are_those_of_other_interfaces(key: Key) -> None:
 
 
 def test_a_bare_host_has_nothing() -> None:
-    assert read(FakeSystem(), "wg0", [FORWARD]) == Have(sysctls={FORWARD: None})
+    assert read(FakeSystem(), "wg0", [FORWARD]) == Have(userspace=True, sysctls={FORWARD: None})
 
 
 def test_a_link_without_wireguard_behind_it_is_no_device(key: Key) -> None:
