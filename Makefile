@@ -1,6 +1,6 @@
 # The few commands that a newcomer needs. Everything behind them is a script or a playbook that can be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-kernel test-lab requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-kernel test-lab test-faults requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ up: bootstrap  ## only the lab: five machines on this one, which inventory/lab n
 down:  ## remove every trace of the lab
 	@scripts/lab down --all
 
-test: bootstrap-tests  ## everything below
+test: bootstrap-tests  ## everything below but the faults
 	@scripts/test
 
 bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 25 minutes
@@ -31,6 +31,9 @@ test-kernel: bootstrap-tests  ## real namespaces and devices; root
 
 test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
 	@scripts/test lab
+
+test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power or controller; root
+	@scripts/test faults
 
 requirements: bootstrap  ## pin the newest versions of requirements.in in requirements.txt
 	@.venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \

@@ -88,8 +88,6 @@ class ControlServer:
             return {"error": 'the request is no JSON object: send one such as {"command": "status"}'}
         try:
             return self._handler(document)
-        except RecursionError:  # what could just be read may be too deep to be repeated in a message
-            return {"error": 'the request is too deep: send an object such as {"command": "status"}'}
         except WgMigrateError as error:
             return {"error": _cut(str(error))}
 

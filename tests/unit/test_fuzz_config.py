@@ -82,7 +82,7 @@ def test_each_thing_that_is_wrong_in_a_document_is_refused_or_harmless() -> None
 
 
 @given(documents)
-@fuzz(100)
+@fuzz(60)
 def test_a_document_is_refused_or_harmless(document: dict[str, Any]) -> None:
     refusal(accept, document)
 
@@ -105,7 +105,7 @@ def up(system: Client) -> tuple[int, str]:
 
 
 @given(st.one_of(raw, documents.map(lambda document: json.dumps(document).encode())))
-@fuzz(120)
+@fuzz(60)
 def test_up_changes_nothing_where_the_file_is_refused_and_else_runs_harmless_commands(text: bytes) -> None:
     system = Client(text)
     status, said = up(system)

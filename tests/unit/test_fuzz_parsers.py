@@ -45,7 +45,7 @@ def garbled(draw: st.DrawFn, text: Any) -> Any:
 @given(garbled(PROC_NET_DEV) | st.binary(max_size=200))
 @example(PROC_NET_DEV.replace(b"    lo", b"\xff\xfe"))
 @example(PROC_NET_DEV[:-60])
-@fuzz(200)
+@fuzz(100)
 def test_counters_of_garbled_devices_are_left_out(text: bytes) -> None:
     for received, sent in counters.parse(text).values():
         assert min(received, sent) >= 0
@@ -57,7 +57,7 @@ def test_a_device_whose_name_is_no_text_hides_no_other() -> None:
 
 @given(garbled(DUMP) | texts)
 @example(DUMP.replace("1763855958", "9" * 5000))
-@fuzz(200)
+@fuzz(100)
 def test_sessions_of_garbled_peers_are_left_out(dump: str) -> None:
     for session in parse_sessions(dump, NOW).values():
         assert session.age is None or 0 <= session.age <= NOW
@@ -84,9 +84,15 @@ def datagrams(draw: st.DrawFn) -> bytes:
 
 
 @given(datagrams() | st.binary(max_size=80))
-@fuzz(200)
+@fuzz(100)
 def test_any_message_of_the_kernel_is_ours_or_not(datagram: bytes) -> None:
     assert routing_is_ours(datagram) in (True, False)
+
+
+def test_a_message_cut_off_anywhere_is_ours_or_not() -> None:
+    whole = struct.pack("=IHHII12xHHIHHI", 44, 24, 0, 0, 0, 8, 3, 1, 8, 15, int(TABLE))
+    assert [cut for cut in range(len(whole) - 4) if routing_is_ours(whole[:cut])] == []
+    assert routing_is_ours(whole)
 
 
 def test_ours_is_told_behind_a_message_of_somebody() -> None:
@@ -108,7 +114,7 @@ IPV6 = bytes.fromhex(
 
 
 @given(st.sampled_from([0x0800, 0x86DD, 0x0806, 0]), garbled(IPV4) | garbled(IPV6) | st.binary(max_size=64))
-@fuzz(200)
+@fuzz(100)
 def test_any_packet_is_sorted(kind: int, data: bytes) -> None:
     packet = wire.parse(kind, data)
     if packet is not None:
@@ -122,7 +128,7 @@ def test_the_samples_are_packets() -> None:
 
 
 @given(garbled(CONF) | texts)
-@fuzz(200)
+@fuzz(100)
 def test_the_peers_of_a_garbled_file_are_read(text: str) -> None:
     peers, _left_out = settle_peers([], parse_peers(text))
     assert peers == []
@@ -152,7 +158,7 @@ NETWORKS = ["10.86.0.2/32", "10.86.0.2", "fd00::2/128", "fe80::1/64", "192.0.2.0
 
 @given(st.sampled_from([canonical_network, canonical_address]), st.sampled_from(NETWORKS).flatmap(garbled) | texts)
 @example(canonical_network, "fe80::1%\nPostUp = id\n/128")
-@fuzz(200)
+@fuzz(100)
 def test_a_network_is_refused_or_one_word(canonical: Callable[[str], str], text: str) -> None:
     found: list[str] = []
     refusal(lambda: found.append(canonical(text)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_system import FakeSystem
 from hostile import as_read, deep, everywhere, fuzz, raw, refusal, spoilt, texts, values
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from loop_rig import Rig
 from wg_migrate import schedule_file
@@ -60,10 +60,18 @@ def test_each_thing_that_is_wrong_is_refused_or_a_schedule(document: dict[str, A
 
 
 @given(documents)
-@example({"period": int("9" * 4000) * 10**4000})
-@fuzz(100)
+@fuzz(60)
 def test_a_document_is_refused_or_a_schedule(document: object) -> None:
     refusal(accept, document)
+
+
+def test_what_is_too_deep_or_too_long_to_be_repeated_is_refused() -> None:
+    lists: list[Any] = []
+    for _ in range(20000):
+        lists = [lists]
+    for value in (lists, {"x": lists}, 10**5000, "9" * 5000):
+        for key in KEYS:
+            assert refusal(parse, {key: value}), key
 
 
 class File(FakeSystem):
@@ -104,7 +112,7 @@ def rig(request: pytest.FixtureRequest) -> Rig:
 
 
 @given(document=documents)
-@fuzz(100)
+@fuzz(60)
 def test_a_running_loop_stays_as_it_is_where_a_schedule_is_refused(rig: Rig, document: Any) -> None:
     before = still(rig)
     if refusal(lambda: rig.loop.handle({"command": "schedule", "schedule": document}, rig.now)):
@@ -115,6 +123,20 @@ def test_a_running_loop_stays_as_it_is_where_a_schedule_is_refused(rig: Rig, doc
         rig.run(0.05)
         rig.take(**before["status"]["schedule"])
         assert rig.status()["schedule"] == before["status"]["schedule"]
+
+
+MISFITS: list[dict[str, Any]] = [
+    {"strategy": "weighted", "weights": [1, 2, 3]},
+    {"packets": [5, 7], "strategy": "weighted", "weights": {"wgnet1": 1, "\n": 1}},
+    {"period": 2, "max_share": 0.4},
+]
+
+
+@pytest.mark.parametrize("document", MISFITS, ids=str)
+def test_a_running_loop_stays_as_it_is_where_a_schedule_does_not_fit_its_paths(rig: Rig, document: Any) -> None:
+    before = still(rig)
+    assert refusal(rig.loop.handle, {"command": "schedule", "schedule": document}, rig.now)
+    assert still(rig) == before
 
 
 def test_the_samples_are_schedules() -> None:
