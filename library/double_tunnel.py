@@ -346,6 +346,8 @@ def main() -> None:
             outcome = build(module.params, module.check_mode, system)
     except WgMigrateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     for peer in outcome.unknown_peers:
         module.warn(f"{peer} is not known here yet and is left out: run site.yml without --limit")
     changed = bool(outcome.actions)

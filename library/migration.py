@@ -110,6 +110,8 @@ def main() -> None:
             loop_state.apply(system, actions, want)
     except WgMigrateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     before, after = have.readable(), want.readable() if actions else have.readable()
     module.exit_json(
         changed=bool(actions),

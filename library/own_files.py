@@ -114,6 +114,8 @@ def refuse_foreign(wanted: own_files.Wanted) -> None:
     """Raise WgMigrateError for what is no path or no text, and for directories that do not bear our name."""
     for path, text in wanted.files.items():
         read_path("a file's path", path)
+        if path.endswith("/"):
+            raise WgMigrateError(f"{path} is no file's path: write it without the last /")
         if not isinstance(text, str) or _NO_TEXT.search(text):
             raise WgMigrateError(f"the text of {path} is {shown(text)}: write text")
     for path in sorted(wanted.executables - set(wanted.files)):

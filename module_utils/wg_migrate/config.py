@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import WgMigrateError
-from .interval import shortened, shown
+from .interval import read_path, shortened, shown
 from .inventory import LARGEST_UPLINK, SCOPES, read_host_address
 from .keys import is_key
 from .mtu import inner_mtu, outer_mtu, refuse_small_uplink
@@ -237,7 +237,8 @@ def _read_network(text: str) -> None:
 
 def _check_keys(config: Config) -> None:
     """Refuse what cannot be a key, name its file, or hold it."""
-    if not _DIRECTORY.fullmatch(config.key_directory) or ".." in config.key_directory.split("/"):
+    read_path("key_directory", config.key_directory)
+    if not _DIRECTORY.fullmatch(config.key_directory):
         raise WgMigrateError(
             f"key_directory is {shown(config.key_directory)}: write an absolute path of letters, digits, '_', '.' and "
             "'-', for example /etc/wg-migrate/keys"

@@ -41,7 +41,7 @@ def read_path(name: str, value: object) -> str:
     """Return a path from what a person wrote for it. Raises WgMigrateError unless it is whole and names one place."""
     text = value if isinstance(value, str) else ""
     parts = text.split("/")
-    whole = text.startswith("/") and text.isprintable() and parts[-1] != "" and len(text) <= _LONGEST_PATH
+    whole = text.startswith("/") and text.isprintable() and text.strip("/") != "" and len(text) <= _LONGEST_PATH
     if not whole or {".", ".."} & set(parts) or max(len(part.encode()) for part in parts) > _LONGEST_NAME:
         raise WgMigrateError(f"{name} {shown(value)} is no path: write a whole one, for example /etc/wireguard")
     return text

@@ -20,7 +20,7 @@ from .errors import WgMigrateError
 from .figures import Figures
 from .health import DOWN
 from .installed_code import fingerprint
-from .interval import read_interval
+from .interval import read_interval, shown
 from .nudge import Nudge
 from .randomness import generator
 from .repair import Repair
@@ -220,7 +220,7 @@ class Loop:
         elif command == "new_session":
             self.new_session(now)
         elif command != "status":
-            raise WgMigrateError(f"unknown command {command!r}: send status, schedule, interval or new_session")
+            raise WgMigrateError(f"unknown command {shown(command)}: send status, schedule, interval or new_session")
         return self.status(now)
 
     def status(self, now: float) -> dict[str, Any]:

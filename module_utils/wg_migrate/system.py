@@ -55,7 +55,7 @@ class System:
         return outcome.stdout
 
     def read(self, path: str) -> str | None:
-        """Return a file's text, or None where there is no such file. Bytes that are no text become \\xNN."""
+        """Return a file's text, or None where there is no such file. Bytes that are no text come as escapes."""
         try:
             return Path(path).read_text(encoding="utf-8", errors="backslashreplace")
         except (FileNotFoundError, NotADirectoryError):

@@ -173,7 +173,7 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
         elif len(fields) == 8 and name in devices:
             public, mark = devices[name][1], devices[name][3]
             peer, preshared, endpoint, allowed, _handshake, _rx, _tx, keepalive = fields
-            seconds = 0 if keepalive == "off" else int(keepalive)
+            seconds = int(keepalive) if keepalive.isdigit() else 0  # "off"
             # A second peer makes the tunnel another one, whichever of the two is listed last.
             peer = f"{tunnels[name].peer} {peer}" if name in tunnels else peer
             tunnels[name] = Tunnel(public, mark, peer, endpoint, digest(preshared), seconds, allowed)

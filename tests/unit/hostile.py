@@ -58,7 +58,20 @@ _WORDS = [
     "-h",
     "{{ 1 }}",
 ]
-_OTHERS = [None, True, False, [], {}, [[]], {"x": []}, float("nan"), float("inf"), "9" * 1200, "\n" * 1200, 10**400]
+_OTHERS: list[Any] = [
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    {"x": []},
+    float("nan"),
+    float("inf"),
+    "9" * 1200,
+    "\n" * 1200,
+    10**400,
+]
 _NUMBERS = [-1, 0, 1, 65535, 65536, 2**31, 2**32, 2**53, 2**64, 0.5, -0.0, 1e308, 5e-324]
 
 long = st.sampled_from("9x\n").map(lambda sign: sign * 1200)
