@@ -25,6 +25,9 @@ SOMEBODYS = (
     "ip address add 192.0.2.77/24 dev eth0",
 )
 
+HELD = 1.5
+"""Seconds after which the keeper has seen that a mending holds; until then another damage looks like a fight."""
+
 
 @pytest.fixture(scope="module")
 def kept() -> Iterator[tuple[Client, Service]]:
@@ -43,6 +46,7 @@ def kept() -> Iterator[tuple[Client, Service]]:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_mended_by_itself(kept: tuple[Client, Service], damage: str) -> None:
     client, keeper = kept
+    time.sleep(HELD)
     sound = facts(client)
     DAMAGES[damage](client)
     assert differences(sound, facts(client)) != {}
@@ -52,7 +56,7 @@ def test_damage_is_mended_by_itself(kept: tuple[Client, Service], damage: str) -
 
 def test_what_is_others_is_left_to_them(kept: tuple[Client, Service]) -> None:
     client, keeper = kept
-    time.sleep(1.5)  # what was mended is looked at once more
+    time.sleep(HELD)
     keeper.log.seek(0)
     before = keeper.log.read()
     for line in SOMEBODYS:
