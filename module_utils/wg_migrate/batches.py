@@ -165,7 +165,6 @@ def load(system: System, text: str) -> None:
 
 def unload(system: System) -> None:
     """Remove the table, if it stands: packets then go by the main route."""
-    # Not asked for first: on a busy machine a list of so long a map failed now and then, and the table stayed.
     outcome = system.attempt(["nft", "-f", "-"], stdin=f"table inet {TABLE}\ndelete table inet {TABLE}\n")
     if outcome.status != 0:
         raise WgMigrateError(f"the table of batches cannot be removed: {outcome.stderr.strip()}")

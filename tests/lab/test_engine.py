@@ -136,6 +136,16 @@ def test_batches_count_each_packet_of_a_busy_upload(engine: Lab) -> None:
     assert sum(path["switches"] for path in paths) >= packets / 70
 
 
+def test_a_stopped_loop_takes_its_table_along(engine: Lab) -> None:
+    """Also the nft that removes it belongs to the unit, and was ended with it one time in fifty."""
+    lab = engine
+    assert lab.run(CLIENT, "systemctl show --property KillMode --value wg-migrate-loop").strip() == "mixed"
+    once = "systemctl start wg-migrate-loop; wg-migrate schedule /run/batches.json; systemctl stop wg-migrate-loop"
+    rounds = f"for round in $(seq 10); do {once}; ip netns exec wgnet nft list tables; done"
+    tables = lab.run(CLIENT, f"echo '{{\"packets\": [50, 70]}}' >/run/batches.json; {rounds}; rm /run/batches.json")
+    assert set(tables.split("\n")) == {"table inet wg_migrate", ""}
+
+
 def test_with_both_proxies_dead_nothing_leaks_and_it_resumes_by_itself(engine: Lab) -> None:
     lab = engine
     capture = Capture(lab.bridge(), LEAKS)
