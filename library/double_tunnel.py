@@ -203,7 +203,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import config as configuration
 from ansible.module_utils.wg_migrate import confirmation, loop_state, tunnel, units
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
 from ansible.module_utils.wg_migrate.system import System
 from ansible.module_utils.wg_migrate.tunnel_apply import KEEPER_UNIT, LOOP_UNIT, TUNNEL_UNIT
 from ansible.module_utils.wg_migrate.tunnel_want import readable
@@ -339,15 +339,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     system = System()
-    try:
+    with told_by(module.fail_json):
         if module.params["state"] == "absent":
             outcome = remove(module.check_mode, system)
         else:
             outcome = build(module.params, module.check_mode, system)
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     for peer in outcome.unknown_peers:
         module.warn(f"{peer} is not known here yet and is left out: run site.yml without --limit")
     changed = bool(outcome.actions)

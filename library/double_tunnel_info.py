@@ -316,7 +316,7 @@ tunnel:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.errors import told_by
 from ansible.module_utils.wg_migrate.report import report
 from ansible.module_utils.wg_migrate.system import System
 
@@ -324,10 +324,8 @@ from ansible.module_utils.wg_migrate.system import System
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
+    with told_by(module.fail_json):
         state = report(System())
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
     module.exit_json(changed=False, tunnel=state)
 
 

@@ -84,7 +84,7 @@ after:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import loop_state
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
+from ansible.module_utils.wg_migrate.errors import told_by
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -102,16 +102,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     system = System()
-    try:
+    with told_by(module.fail_json):
         want = loop_state.wanted(system, *(module.params[name] for name in ("state", "interval", "schedule")))
         have = loop_state.read(system)
         actions = loop_state.plan(have, want)
         if not module.check_mode:
             loop_state.apply(system, actions, want)
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     before, after = have.readable(), want.readable() if actions else have.readable()
     module.exit_json(
         changed=bool(actions),

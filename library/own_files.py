@@ -79,8 +79,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import own_files
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
-from ansible.module_utils.wg_migrate.interval import read_path, shown
+from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
+from ansible.module_utils.wg_migrate.reading import read_path, shown
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -154,12 +154,8 @@ def run(module: AnsibleModule, system: System) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
+    with told_by(module.fail_json):
         result = run(module, System())
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     module.exit_json(**result)
 
 

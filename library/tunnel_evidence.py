@@ -83,8 +83,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import evidence
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
-from ansible.module_utils.wg_migrate.interval import read_number, shown
+from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
+from ansible.module_utils.wg_migrate.reading import read_number, shown
 from ansible.module_utils.wg_migrate.system import System
 
 ARGUMENT_SPEC = {
@@ -146,12 +146,8 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    try:
+    with told_by(module.fail_json):
         found = gather(module.params)
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the system'}: {error.strerror}")
     module.exit_json(changed=False, evidence=found)
 
 

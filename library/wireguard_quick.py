@@ -153,8 +153,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate import keys, quick, quick_conf, quick_have, quick_show
-from ansible.module_utils.wg_migrate.errors import WgMigrateError
-from ansible.module_utils.wg_migrate.interval import read_path
+from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
+from ansible.module_utils.wg_migrate.reading import read_path
 from ansible.module_utils.wg_migrate.system import System
 
 PEER_SPEC = {
@@ -233,12 +233,8 @@ def main() -> None:
         required_if=[("state", "present", ["private_key_file"])],
     )
     run = run_present if module.params["state"] == "present" else run_absent
-    try:
+    with told_by(module.fail_json):
         result = run(module, System())
-    except WgMigrateError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     module.exit_json(**result)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import confirmation, control, keeper, loop_service, metrics, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
-from .interval import read_interval
+from .reading import read_interval
 from .report import report
 from .schedule import parse
 from .system import System

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import WgMigrateError
-from .interval import read_path, shortened, shown
 from .inventory import LARGEST_UPLINK, SCOPES, read_host_address
 from .keys import is_key
 from .mtu import inner_mtu, outer_mtu, refuse_small_uplink
+from .reading import read_path, shortened, shown
 from .system import System
 
 PATH = "/etc/wg-migrate/config.json"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .interval import shortened, shown
+from .reading import shortened, shown
 
 DEFAULT_OVERLAY = "10.87.0.0/20"
 DEFAULT_INNER = "10.87.16.0/20"

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import WgMigrateError
-from .interval import read_interval, shown
 from .inventory import (
     DEFAULT_INNER,
     DEFAULT_OVERLAY,
@@ -25,6 +24,7 @@ from .inventory import (
     read_host_address,
 )
 from .mtu import SMALLEST_UPLINK, refuse_small_uplink
+from .reading import read_interval, shown
 from .schedule import fit, parse
 
 _DIGITS = re.compile(r"[0-9]{1,6}")

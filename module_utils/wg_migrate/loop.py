@@ -20,9 +20,9 @@ from .errors import WgMigrateError
 from .figures import Figures
 from .health import DOWN
 from .installed_code import fingerprint
-from .interval import read_interval, shown
 from .nudge import Nudge
 from .randomness import generator
+from .reading import read_interval, shown
 from .repair import Repair
 from .roads import Roads
 from .route_switch import RouteSwitch

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import WgMigrateError
-from .interval import shown
 from .keys import is_key
+from .reading import shown
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 

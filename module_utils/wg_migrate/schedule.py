@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import WgMigrateError
-from .interval import read_interval, read_number, shortened, shown
+from .reading import read_interval, read_number, shortened, shown
 
 DEFAULT_PERIOD = 0.1
 STRATEGIES = ("round_robin", "uniform", "weighted", "dirichlet")

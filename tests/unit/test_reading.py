@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wg_migrate.errors import WgMigrateError
-from wg_migrate.interval import read_interval
+from wg_migrate.reading import read_interval
 
 NONE = [0, -1, "abc", 1e-9, math.nan, "nan", "inf", math.inf, "0", "-1", "1e-9", 0.00099, 86400.1, 10**400, "1e999"]
 NO_NUMBERS = [None, True, False, "", " ", [], [0.1], {}, {"seconds": 1}, b"1", "0,1", "0.1s", "1 2"]
