@@ -13,7 +13,7 @@ class WgMigrateError(Exception):
 
 @contextlib.contextmanager
 def told_by(tell: Callable[[str], object]) -> Iterator[None]:
-    """End the block by telling in one sentence what was refused, or what the system would not do; `tell` never returns."""
+    """End the block by telling what was refused, or what the system would not do; `tell` does not return."""
     try:
         yield
     except WgMigrateError as error:
