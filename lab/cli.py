@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from lab.controller import podman_command
 from lab.image import ensure_images, own_images, remove_earlier, remove_images
-from lab.keys import ensure_keys, ssh_command
+from lab.keys import ensure_keys, keep_trust_anchor, ssh_command
 from lab.machines import bridge_port, containers, each, ensure_machines, refuse_foreign, remove, restart
 from lab.network import ensure_network, remove_network
 from lab.shell import LabError, step
@@ -30,6 +30,7 @@ def up(_: argparse.Namespace) -> None:
     tag = ensure_images()
     ensure_network()
     ensure_machines(tag)
+    keep_trust_anchor(machine("web"))
     remove_earlier(tag)
     print(f"the lab is up after {time.monotonic() - begin:.1f} s; next: scripts/lab ssh client")
 

@@ -9,12 +9,13 @@ import tarfile
 import time
 from pathlib import Path
 
-from lab.shell import run, write
+from lab.shell import LabError, answer, run, write
 from lab.topology import BUILD, MACHINES, USER, Machine
 
 USER_KEY = BUILD / "ssh_key"
 KNOWN_HOSTS = BUILD / "known_hosts"
 SSH_CONFIG = BUILD / "ssh_config"
+TRUST_ANCHOR = BUILD / "trust_anchor"
 USER_ID = 1000  # of USER, as the Containerfile makes it
 
 
@@ -76,6 +77,16 @@ def seed(machine: Machine) -> bytes:
             member.mtime = int(time.time())
             tar.addfile(member, io.BytesIO(text.encode()))
     return archive.getvalue()
+
+
+def keep_trust_anchor(machine: Machine) -> None:
+    """Write down what the lab's root of DNS is signed with, as MACHINE, which has that root, says it."""
+    record = answer(ssh_command(machine, "cat", "/srv/dns/root.ds"))
+    if record is None:
+        raise LabError(
+            f"{machine.name} does not say what its root of DNS is signed with: scripts/lab reset makes it anew"
+        )
+    write(TRUST_ANCHOR, record)
 
 
 def ssh_command(machine: Machine, *words: str) -> list[str]:

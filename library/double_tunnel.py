@@ -38,10 +38,13 @@ options:
     choices: [host, namespace]
     default: host
   overlay_address:
-    description: This client's IPv4 address on the paths.
+    description: This client's address on the paths, of the family of the exit's address.
     type: str
   inner_address:
     description: The IPv4 address of C(wg0).
+    type: str
+  inner_address6:
+    description: The IPv6 address of C(wg0). It is left out where this kernel has no IPv6.
     type: str
   exit:
     description: Where C(wg0) ends.
@@ -52,7 +55,7 @@ options:
         type: str
         required: true
       address:
-        description: Its IPv4 address.
+        description: Its address.
         type: str
         required: true
       port:
@@ -61,6 +64,10 @@ options:
         required: true
       inner_address:
         description: Its IPv4 address inside the tunnel.
+        type: str
+        required: true
+      inner_address6:
+        description: Its IPv6 address there.
         type: str
         required: true
       public_key:
@@ -80,7 +87,7 @@ options:
         type: str
         required: true
       address:
-        description: The proxy's IPv4 address.
+        description: The proxy's address.
         type: str
         required: true
       port:
@@ -128,9 +135,8 @@ options:
     default: []
   dns_servers:
     description:
-      - IPv4 addresses of resolvers that are reached through the tunnel.
-      - With O(scope=namespace) they are the resolvers of namespace C(comps); with O(scope=host) every question for DNS
-        goes to the first of them. With none, the host's resolvers are asked, through the tunnel.
+      - Addresses of resolvers that are reached through the tunnel. Every question for DNS goes to the first of them of
+        its family. With none, the host's resolvers are asked, through the tunnel.
     type: list
     elements: str
     default: []
@@ -152,11 +158,13 @@ EXAMPLES = r"""
     scope: namespace
     overlay_address: 10.87.0.2
     inner_address: 10.87.16.2
+    inner_address6: fd00:db8::2
     exit:
       name: exit
       address: 203.0.113.20
       port: 51820
       inner_address: 10.87.16.1
+      inner_address6: fd00:db8::1
       public_key: "{{ exit_public_key }}"
     paths:
       - {name: wgnet1, proxy: proxy1, address: 192.0.2.11, port: 51820, public_key: "{{ proxy1_public_key }}"}
@@ -207,7 +215,7 @@ from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
 from ansible.module_utils.wg_migrate.system import System
 from ansible.module_utils.wg_migrate.tunnel_apply import KEEPER_UNIT, LOOP_UNIT, TUNNEL_UNIT
 from ansible.module_utils.wg_migrate.tunnel_want import readable
-from ansible.module_utils.wg_migrate.uplink import kernel_has_wireguard, read_uplink_mtu
+from ansible.module_utils.wg_migrate.uplink import kernel_has_ipv6, kernel_has_wireguard, read_uplink_mtu
 
 _PEER = {
     "address": {"type": "str", "required": True},
@@ -219,11 +227,13 @@ ARGUMENT_SPEC = {
     "scope": {"type": "str", "choices": ["host", "namespace"], "default": "host"},
     "overlay_address": {"type": "str"},
     "inner_address": {"type": "str"},
+    "inner_address6": {"type": "str"},
     "exit": {
         "type": "dict",
         "options": {
             "name": {"type": "str", "required": True},
             "inner_address": {"type": "str", "required": True},
+            "inner_address6": {"type": "str", "required": True},
             **_PEER,
         },
     },
@@ -327,6 +337,8 @@ def _document(params: dict[str, Any], system: System) -> dict[str, Any]:
         document["userspace"] = not kernel_has_wireguard(system)
     else:
         document["userspace"] = params["implementation"] == "userspace"
+    if not kernel_has_ipv6(system):
+        document["inner_address6"] = ""
     document["uplink_mtu"] = params["uplink_mtu"] or read_uplink_mtu(system)
     return document
 
@@ -335,7 +347,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
-        required_if=[("state", "present", ("overlay_address", "inner_address", "exit", "paths"))],
+        required_if=[("state", "present", ("overlay_address", "inner_address", "inner_address6", "exit", "paths"))],
         supports_check_mode=True,
     )
     system = System()

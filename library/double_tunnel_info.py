@@ -84,10 +84,15 @@ tunnel:
       returned: success
       sample: 10.87.0.5
     inner_address:
-      description: The address of C(wg0).
+      description: The IPv4 address of C(wg0).
       type: str
       returned: success
       sample: 10.87.16.5
+    inner_address6:
+      description: The IPv6 address of C(wg0); empty where the kernel has no IPv6.
+      type: str
+      returned: success
+      sample: fd00:db8::5
     active:
       description: The path that the default route of namespace C(wgnet) stands on; null where there is none.
       type: str

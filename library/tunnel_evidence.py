@@ -103,7 +103,11 @@ _SHAPES = (
     ("url", re.compile(r"https?://[!-~]{1,1000}"), "an address such as http://192.0.2.80/whoami"),
     ("device", re.compile(r"[!-.0-~]{1,15}"), "the name of a network device, such as eth0"),
     ("clients", re.compile(r"[0-9A-Fa-f.:]{2,45}"), "addresses such as 192.0.2.7"),
-    ("endpoints", re.compile(r"[0-9.]{7,15}:[0-9]{1,5}"), "an address and a port, such as 192.0.2.11:51820"),
+    (
+        "endpoints",
+        re.compile(r"([0-9.]{7,15}|\[[0-9a-f:.]+\]):[0-9]{1,5}"),
+        "addresses and ports, as 192.0.2.11:51820",
+    ),
     ("management_ports", re.compile(r"[0-9]{1,5}"), "TCP ports such as 22"),
 )
 """What the options look like, and what to write for them."""
@@ -119,7 +123,7 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
         found = evidence.of_exit(System(), params["device"], params["seconds"])
     else:
         pairs = (text.rpartition(":") for text in params["endpoints"])
-        endpoints = [(address, int(port)) for address, _, port in pairs]
+        endpoints = [(address.strip("[]"), int(port)) for address, _, port in pairs]
         clients, ports = params["clients"], params["management_ports"]
         found = evidence.of_observer(params["device"], params["seconds"], clients, endpoints, ports)
     return found

@@ -84,7 +84,10 @@ options:
     type: str
     default: ""
   sysctls:
-    description: Kernel settings by dotted name.
+    description:
+      - Kernel settings by dotted name.
+      - With C(net.ipv6.conf.all.forwarding), C(accept_ra) of an uplink that has its default route from router
+        advertisements becomes 2, without which the kernel would forget the route.
     type: dict
     default: {}
 requirements:
@@ -179,7 +182,8 @@ ARGUMENT_SPEC = {
 
 def run_present(module: AnsibleModule, system: System) -> dict[str, Any]:
     """Make the interface as the parameters say and return the result; raises WgMigrateError."""
-    want = quick_conf.wanted(module.params, _private_key(module, system))
+    asked = quick_conf.wanted(module.params, _private_key(module, system))
+    want = quick_have.with_advertised_routes(system, asked)
     have = quick_have.read(system, want.name, want.sysctls)
     planned = quick.plan(have, want)
     if not module.check_mode:

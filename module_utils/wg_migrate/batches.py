@@ -147,10 +147,11 @@ def body(batches: Sequence[Batch], marks: Sequence[str], exit_address: str, exit
         start += batch.packets
     walk = f"numgen inc mod {start} map {{ {', '.join(ranges)} }}"
     value = walk if len(batches) > 1 else marks[batches[0].path]
+    word = "ip6" if ":" in exit_address else "ip"
     return f"""
 	chain output {{
 		type route hook output priority mangle - 10; policy accept;
-		ip daddr {exit_address} udp dport {exit_port} meta mark set {value}
+		{word} daddr {exit_address} udp dport {exit_port} meta mark set {value}
 	}}
 """
 

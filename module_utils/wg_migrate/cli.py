@@ -124,8 +124,18 @@ def _exec(options: argparse.Namespace, system: System) -> None:
         raise WgMigrateError("there is no command: write, for example, wg-migrate exec -- curl https://example.org")
     if load(system).scope == "namespace":
         # `ip netns exec` also puts /etc/netns/comps/resolv.conf in place of /etc/resolv.conf.
-        argv = ["ip", "netns", "exec", APPLICATION_NAMESPACE, *argv]
+        argv = ["ip", "netns", "exec", APPLICATION_NAMESPACE, "sh", "-c", WITHOUT_HOST_RESOLVERS, "sh", *argv]
     os.execvp(argv[0], argv)
+
+
+# The C library may ask a daemon of the host instead of a resolver (nss-resolve(8), nscd(8)), which asks beside
+# the tunnel. Where the socket is nothing, it asks the resolver. The mounts end with the command.
+WITHOUT_HOST_RESOLVERS = """
+for socket in /run/systemd/resolve/io.systemd.Resolve /run/nscd/socket; do
+    if test -e "$socket"; then mount --bind /dev/null "$socket" || exit 1; fi
+done
+exec "$@"
+"""
 
 
 def _status(options: argparse.Namespace, system: System) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .addresses import family, read_host_address, read_host_address4, read_host_address6
 from .errors import WgMigrateError
-from .inventory import LARGEST_UPLINK, SCOPES, read_host_address
+from .inventory import LARGEST_UPLINK, SCOPES
 from .keys import is_key
 from .mtu import inner_mtu, outer_mtu, refuse_small_uplink
 from .reading import read_path, shortened, shown
@@ -33,12 +34,13 @@ _PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
 
 @dataclass(frozen=True)
 class Exit:
-    """Where wg0 ends: the exit's address and UDP port outside, its address inside, its public key once it is known."""
+    """Where wg0 ends: the exit's address and UDP port outside, its addresses inside, its public key if it is known."""
 
     name: str
     address: str
     port: int
     inner_address: str
+    inner_address6: str
     public_key: str | None = None
 
 
@@ -58,12 +60,14 @@ class Config:
     """Everything that the client must be, with nothing left to find out at boot.
 
     `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form.
+    `overlay_address` is of the family of the exit's address; `inner_address6` is empty where this kernel has no IPv6.
     """
 
     scope: str
     userspace: bool
     overlay_address: str
     inner_address: str
+    inner_address6: str
     uplink_mtu: int
     exit: Exit
     paths: list[Path]
@@ -78,6 +82,16 @@ class Config:
     def inner_namespace(self) -> str | None:
         """The namespace in which wg0 and the applications live; None is the host's own."""
         return APPLICATION_NAMESPACE if self.scope == "namespace" else None
+
+    @property
+    def inner_addresses(self) -> list[str]:
+        """The addresses of wg0."""
+        return [address for address in (self.inner_address, self.inner_address6) if address]
+
+    @property
+    def overlay_family(self) -> str:
+        """The one family that there is in namespace wgnet, as `ip` takes it."""
+        return family(self.overlay_address)
 
     @property
     def inner_mtu(self) -> int:
@@ -218,9 +232,18 @@ def _check(config: Config) -> None:
 
 
 def _check_addresses(config: Config) -> None:
-    addresses = [config.overlay_address, config.inner_address, config.exit.address, config.exit.inner_address]
-    for address in [*addresses, *(path.address for path in config.paths), *config.dns_servers]:
-        _refuse_unless(read_host_address, address, "the IPv4 address of one host, for example 192.0.2.7")
+    outside = [config.overlay_address, config.exit.address, *(path.address for path in config.paths)]
+    for address in [*outside, *config.dns_servers]:
+        _refuse_unless(read_host_address, address, "the address of one host, for example 192.0.2.7 or 2001:db8::7")
+    for address in [config.inner_address, config.exit.inner_address]:
+        _refuse_unless(read_host_address4, address, "the IPv4 address of one host, for example 10.87.16.7")
+    for address in [*config.inner_addresses[1:], config.exit.inner_address6]:
+        _refuse_unless(read_host_address6, address, "the IPv6 address of one host, for example fd00:db8::7")
+    if family(config.exit.address) != config.overlay_family:
+        raise WgMigrateError(
+            f"overlay_address {config.overlay_address} and the exit's address {config.exit.address} are of two "
+            "families: write both IPv4 or both IPv6"
+        )
     for network in [*config.management_sources, *config.lan_networks]:
         _refuse_unless(_read_network, network, "a network, for example 192.0.2.7/32")
     for port in [config.exit.port, *(path.port for path in config.paths), *config.management_ports]:

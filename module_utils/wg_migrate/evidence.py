@@ -89,7 +89,7 @@ def of_exit(system: System, device: str, seconds: float) -> dict[str, Any]:
         time.sleep(SAMPLE)
     return {
         "heard": heard,
-        "address": uplink_device(system)[1][0],
+        "addresses": uplink_device(system)[1],
         "mtu": links[0]["mtu"],
         "fragments": _fragment_count(system, None) - fragments,
     }

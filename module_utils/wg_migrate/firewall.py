@@ -23,18 +23,18 @@ def outer_rules(mark: str) -> str:
 """
 
 
-def inner_rules(inner_device: str) -> str:
+def inner_rules(inner_device: str, dns_servers: list[str]) -> str:
     """Return the table of the applications' namespace: nobody inside the tunnel may open a connection to the client.
 
-    The exit lets no other client through; this is against an exit that turns hostile.
+    The exit lets no other client through; this is against an exit that turns hostile. Questions for DNS go to ours.
     """
-    return _from_tunnel(inner_device)
+    return _from_tunnel(inner_device) + _dns(inner_device, dns_servers)
 
 
 def host_rules(
     mark: str,
     inner_device: str,
-    inner_address: str,
+    inner_addresses: list[str],
     endpoints: list[tuple[str, int]],
     management_sources: list[str],
     management_ports: list[int],
@@ -45,11 +45,16 @@ def host_rules(
 
     `endpoints` are the proxies' addresses and UDP ports, the others networks of either family.
     """
-    proxies = ", ".join(f"{address} . {port}" for address, port in endpoints)
     lines = [
         f'oifname {{ "lo", "{inner_device}" }} accept',
-        *([f"meta mark {mark} ip daddr . udp dport {{ {proxies} }} accept"] if endpoints else []),
+        *(
+            f"meta mark {mark} {word} daddr . udp dport {{ {', '.join(found)} }} accept"
+            for word in ("ip", "ip6")
+            if (found := [f"{address} . {port}" for address, port in endpoints if _word(address) == word])
+        ),
         *_management(management_sources, management_ports),
+        # A resolver is never asked beside the tunnel, not even one on the LAN.
+        *(["meta l4proto { tcp, udp } th dport 53 counter drop"] if lan_networks and dns_servers else []),
         *(f"{word} daddr {{ {addresses} }} accept" for word, addresses in _by_family(lan_networks)),
         "udp sport 68 udp dport 67 accept",
         "udp sport 546 udp dport 547 accept",
@@ -57,6 +62,10 @@ def host_rules(
         "counter drop",
     ]
     body = "\n\t\t".join(lines)
+    strangers = "\n\t\t".join(
+        f'iifname != {{ "lo", "{inner_device}" }} {_word(address)} daddr {address} counter drop'
+        for address in inner_addresses
+    )
     return f"""
 	chain output {{
 		type filter hook output priority filter; policy accept;
@@ -64,7 +73,7 @@ def host_rules(
 	}}
 	chain from_uplink {{
 		type filter hook prerouting priority raw; policy accept;
-		iifname != {{ "lo", "{inner_device}" }} ip daddr {inner_address} counter drop
+		{strangers}
 	}}{_from_tunnel(inner_device)}{_dns(inner_device, dns_servers)}"""
 
 
@@ -74,6 +83,7 @@ def _from_tunnel(inner_device: str) -> str:
 		type filter hook input priority filter; policy accept;
 		iifname "{inner_device}" ct state established,related accept
 		iifname "{inner_device}" icmp type echo-request accept
+		iifname "{inner_device}" icmpv6 type echo-request accept
 		iifname "{inner_device}" counter drop
 	}}
 """
@@ -95,6 +105,11 @@ def _management(sources: list[str], ports: list[int]) -> list[str]:
     return rules
 
 
+def _word(address: str) -> str:
+    """Return nft's word for the family of an address."""
+    return "ip6" if ":" in address else "ip"
+
+
 def _by_family(networks: list[str]) -> list[tuple[str, str]]:
     """Return nft's word for each family that there is a network of, with the elements of a set.
 
@@ -107,12 +122,19 @@ def _by_family(networks: list[str]) -> list[tuple[str, str]]:
 
 
 def _dns(inner_device: str, servers: list[str]) -> str:
-    """Return the chain that takes every question for DNS to our resolver, whichever the host has been told to ask."""
-    if not servers:
+    """Return the chain that takes every question for DNS to our resolver, whichever the host has been told to ask.
+
+    In each family it is the first of `servers`; where there is none of a family, a question goes where it was sent to.
+    """
+    first = dict(sorted((_word(server), server) for server in reversed(servers)))
+    if not first:
         return ""
+    ask = f'oifname "{inner_device}" meta l4proto {{ tcp, udp }} th dport 53'
+    words = {"ip": "ipv4", "ip6": "ipv6"}
+    rules = "\n\t\t".join(f"meta nfproto {words[word]} {ask} dnat {word} to {server}" for word, server in first.items())
     return f"""
 	chain names {{
 		type nat hook output priority -100; policy accept;
-		oifname "{inner_device}" meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {servers[0]}
+		{rules}
 	}}
 """

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .addresses import read_host_address4, read_host_address6
 from .reading import shortened, shown
 
 DEFAULT_OVERLAY = "10.87.0.0/20"
 DEFAULT_INNER = "10.87.16.0/20"
+DEFAULT_OVERLAY6 = "fd5d:6a0c:87e1:1::/64"
+DEFAULT_INNER6 = "fd5d:6a0c:87e1:2::/64"
+"""Drawn at random once (RFC 4193, section 3.2)."""
 DEFAULT_PORT = 51820
 SCOPES = ("host", "namespace")
 LARGEST_UPLINK = 65535
@@ -29,8 +33,22 @@ class Host:
 
     @property
     def address(self) -> str:
-        """The address at which the other hosts reach this one, as written."""
-        return as_text(self.variables.get("network_address") or self.variables.get("ansible_host") or self.name)
+        """The address at which the other hosts reach this one; IPv6 in its short form, all else as written."""
+        text = as_text(self.variables.get("network_address") or self.variables.get("ansible_host") or self.name)
+        try:
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            return text
+
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses that this host is known to have: that at which it is reached, and those of its facts."""
+        facts = _mapping(self.variables.get("ansible_facts"))
+        found = [facts.get(f"all_{family}_addresses") for family in ("ipv4", "ipv6")]
+        own = [
+            each for listed in found if isinstance(listed, (list, tuple)) for each in listed if isinstance(each, str)
+        ]
+        return list(dict.fromkeys([self.address, *own]))
 
     @property
     def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
@@ -61,6 +79,11 @@ class Host:
         """The UDP port of this host's WireGuard."""
         return int(self.variables.get("network_listen_port", DEFAULT_PORT))
 
+    @property
+    def resolves(self) -> bool:
+        """Whether this exit answers its clients' questions for DNS."""
+        return self.variables.get("network_resolver", True) is True
+
     def _devices(self) -> dict[str, Mapping[str, Any]]:
         """Return the facts of each device, by its name. A host may say anything: what is no such fact is left out."""
         facts = _mapping(self.variables.get("ansible_facts"))
@@ -78,10 +101,13 @@ VARIABLES = (
     "network_address",
     "network_exit",
     "network_inner",
+    "network_inner6",
     "network_inner_address",
     "network_listen_port",
     "network_overlay",
+    "network_overlay6",
     "network_overlay_address",
+    "network_resolver",
     "network_uplink_mtu",
     "client_scope",
     "migration_interval",
@@ -118,20 +144,12 @@ def exit_address(inner: ipaddress.IPv4Network) -> ipaddress.IPv4Address:
     return inner[1]
 
 
-def read_host_address(text: str) -> ipaddress.IPv4Address:
-    """Return the IPv4 address that a text is. Raises ValueError where it is none that one host can have."""
-    address = ipaddress.IPv4Address(text)
-    if address.is_multicast or address.is_unspecified or address.is_loopback or address.is_reserved:
-        raise ValueError(f"{text} is no address of one host")
-    return address
-
-
 def read_network(text: str) -> ipaddress.IPv4Network:
     """Return the IPv4 network that a text is. Raises ValueError where it is none whose addresses hosts can have."""
     try:
         network = ipaddress.IPv4Network(text)
         for address in (network[0], network[-1]):
-            read_host_address(str(address))
+            read_host_address4(str(address))
     except ValueError as error:
         raise ValueError(shortened(str(error))) from None
     return network
@@ -142,10 +160,34 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
+_DEFAULTS = {
+    "network_overlay": DEFAULT_OVERLAY,
+    "network_inner": DEFAULT_INNER,
+    "network_overlay6": DEFAULT_OVERLAY6,
+    "network_inner6": DEFAULT_INNER6,
+}
+
+
 def network_of(inventory: Inventory, variable: str) -> ipaddress.IPv4Network:
-    """Return the overlay or the inner network. Raises ValueError for text that is no network of hosts."""
-    default = {"network_overlay": DEFAULT_OVERLAY, "network_inner": DEFAULT_INNER}[variable]
+    """Return the IPv4 overlay or inner network. Raises ValueError for text that is no network of hosts."""
+    return read_network(_agreed(inventory, variable))
+
+
+def network6_of(inventory: Inventory, variable: str) -> ipaddress.IPv6Network:
+    """Return the IPv6 overlay or inner network. Raises ValueError for text that is none, or that is no /64."""
+    try:
+        network = ipaddress.IPv6Network(_agreed(inventory, variable))
+        read_host_address6(str(network[1]))
+    except ValueError as error:
+        raise ValueError(shortened(str(error))) from None
+    if network.prefixlen != 64:
+        raise ValueError(f"{network} is not a /64")
+    return network
+
+
+def _agreed(inventory: Inventory, variable: str) -> str:
+    default = _DEFAULTS[variable]
     values = {as_text(host.variables.get(variable, default)) for host in inventory.hosts} or {default}
     if len(values) > 1:
         raise ValueError(f"the hosts disagree: {shortened(', '.join(sorted(values)))}")
-    return read_network(values.pop())
+    return values.pop()

@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .addresses import read_host_address
 from .errors import WgMigrateError
 from .inventory import (
     DEFAULT_INNER,
+    DEFAULT_INNER6,
     DEFAULT_OVERLAY,
+    DEFAULT_OVERLAY6,
     DEFAULT_PORT,
     LARGEST_UPLINK,
     SCOPES,
@@ -20,8 +23,8 @@ from .inventory import (
     as_text,
     exit_address,
     exit_of,
+    network6_of,
     network_of,
-    read_host_address,
 )
 from .mtu import SMALLEST_UPLINK, refuse_small_uplink
 from .reading import read_interval, shown
@@ -84,8 +87,8 @@ def _address_errors(inventory: Inventory) -> list[str]:
             read_host_address(host.address)
         except ValueError:
             errors.append(
-                f"{host.name}: {shown(host.address)} is not an IPv4 address: write ansible_host (or network_address, "
-                "where the other hosts reach it elsewhere than Ansible does), for example 192.0.2.10."
+                f"{host.name}: {shown(host.address)} is no address that other hosts can use: write ansible_host (or "
+                "network_address, where they reach it elsewhere than Ansible does), as 192.0.2.10 or 2001:db8::10."
             )
             continue
         if owners.setdefault(host.address, host.name) != host.name:
@@ -102,6 +105,7 @@ def _choice_errors(inventory: Inventory) -> list[str]:
         "migration_interval": read_interval,
         "migration_schedule": lambda schedule: _read_schedule(schedule, len(inventory.proxies)),
         "network_listen_port": _read_port,
+        "network_resolver": _read_switch,
         "network_uplink_mtu": _read_uplink_mtu,
     }
     errors: dict[str, list[str]] = {}
@@ -128,6 +132,11 @@ def _read_scope(value: object) -> None:
             f"{shown(value)} is no client scope: write host (all traffic of the machine) or namespace "
             "(only what runs in namespace comps)"
         )
+
+
+def _read_switch(value: object) -> None:
+    if not isinstance(value, bool):
+        raise WgMigrateError(f"{shown(value)} is neither true nor false: write one of them")
 
 
 def _read_port(value: object) -> None:
@@ -161,6 +170,11 @@ def _network_errors(inventory: Inventory) -> list[str]:
             networks[variable] = network_of(inventory, variable)
         except ValueError as error:
             errors.append(f"{variable}: {error}: write one IPv4 network for all hosts, for example {example}.")
+    for variable, example in (("network_overlay6", DEFAULT_OVERLAY6), ("network_inner6", DEFAULT_INNER6)):
+        try:
+            network6_of(inventory, variable)
+        except ValueError as error:
+            errors.append(f"{variable}: {error}: write one IPv6 network for all hosts, for example {example}.")
     for variable, network in networks.items():
         errors += _room_errors(inventory.clients, variable, network)
         errors += _collision_errors(inventory.hosts, variable, network)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from .addresses import endpoint
 from .batch_table import BatchTable
 from .batches import draw_batches
 from .choice import Chooser
@@ -348,7 +349,7 @@ def _unpin(device: str, peer: Exit | Path) -> list[str]:
     wireguard-go sends from the address and by the device that the last packet came in by, also when these are gone: for
     15 s, until it shakes hands again. With its endpoint set anew it asks the routes.
     """
-    return ["wg", "set", device, "peer", str(peer.public_key), "endpoint", f"{peer.address}:{peer.port}"]
+    return ["wg", "set", device, "peer", str(peer.public_key), "endpoint", endpoint(peer.address, peer.port)]
 
 
 _BY_PACKETS = ("packets", "packets_mean", "batches")

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .inventory import Host, Inventory, exit_address, exit_of, network_of
+from .addresses import endpoint
+from .inventory import Host, Inventory, exit_address, exit_of, network6_of, network_of
 from .inventory_check import inventory_errors
 
 CLIENT_KEYS = "/etc/wg-migrate/keys"
@@ -37,20 +38,52 @@ def plan_network(inventory: Inventory) -> Network:
     errors = inventory_errors(inventory)
     if errors:
         return Network({}, errors, [])
-    overlay = assign_addresses(network_of(inventory, "network_overlay"), inventory.clients, "network_overlay_address")
-    inner = assign_addresses(network_of(inventory, "network_inner"), inventory.clients, "network_inner_address")
+    addresses = _assign(inventory)
     hosts: dict[str, dict[str, Any]] = {}
     for client in inventory.clients:
-        hosts[client.name] = _client(client, inventory, overlay[client.name], inner[client.name])
+        hosts[client.name] = _client(client, inventory, addresses)
     for proxy in inventory.proxies:
-        hosts[proxy.name] = _proxy(inventory, overlay)
+        hosts[proxy.name] = _proxy(inventory, addresses)
     for exit_host in inventory.exits:
-        hosts[exit_host.name] = _exit(exit_host, inventory, inner)
+        hosts[exit_host.name] = _exit(exit_host, inventory, addresses)
     wire = {
-        "clients": [client.address for client in inventory.clients],
-        "endpoints": [f"{proxy.address}:{proxy.port}" for proxy in inventory.proxies],
+        "clients": [address for client in inventory.clients for address in client.addresses],
+        "endpoints": [endpoint(proxy.address, proxy.port) for proxy in inventory.proxies],
     }
     return Network(hosts, [], _warnings(inventory), wire)
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    """Each client's address on the paths, of the family of its exit's address, and its two inside, by its name."""
+
+    overlay: dict[str, str]
+    inner: dict[str, str]
+    inner6: dict[str, str]
+
+
+def _assign(inventory: Inventory) -> _Addresses:
+    overlay4, inner4 = network_of(inventory, "network_overlay"), network_of(inventory, "network_inner")
+    overlay = assign_addresses(overlay4, inventory.clients, "network_overlay_address")
+    inner = assign_addresses(inner4, inventory.clients, "network_inner_address")
+    overlay6 = _alongside(overlay, overlay4, network6_of(inventory, "network_overlay6"))
+    exits = {client.name: _exit_of(client, inventory) for client in inventory.clients}
+    chosen = {name: overlay6[name] if ":" in exits[name].address else overlay[name] for name in overlay}
+    return _Addresses(chosen, inner, _alongside(inner, inner4, network6_of(inventory, "network_inner6")))
+
+
+def _alongside(
+    addresses: Mapping[str, str], network: ipaddress.IPv4Network, network6: ipaddress.IPv6Network
+) -> dict[str, str]:
+    """Return for each address the one with the same number in the IPv6 network."""
+    first = int(network.network_address)
+    return {name: str(network6[int(ipaddress.IPv4Address(each)) - first]) for name, each in addresses.items()}
+
+
+def _exit_of(client: Host, inventory: Inventory) -> Host:
+    exit_host = exit_of(client, inventory.exits)
+    assert exit_host is not None  # _group_errors found none
+    return exit_host
 
 
 def assign_addresses(network: ipaddress.IPv4Network, clients: list[Host], variable: str) -> dict[str, str]:
@@ -83,23 +116,26 @@ def _server_keys(device: str) -> dict[str, Any]:
     return {"key_directory": SERVER_KEYS, "key_pairs": [device], "preshared_keys": []}
 
 
-def _client(client: Host, inventory: Inventory, overlay: str, inner: str) -> dict[str, Any]:
-    exit_host = exit_of(client, inventory.exits)
-    assert exit_host is not None  # _group_errors found none
+def _client(client: Host, inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
+    exit_host = _exit_of(client, inventory)
     peers = [*(proxy.name for proxy in inventory.proxies), exit_host.name]
+    at_exit = _exit_addresses(inventory)
     return {
-        "role": "client",
+        "roles": ["client"],
         "key_directory": CLIENT_KEYS,
         "key_pairs": peers,
         "preshared_keys": peers,
-        "overlay_address": overlay,
-        "inner_address": inner,
+        "overlay_address": addresses.overlay[client.name],
+        "inner_address": addresses.inner[client.name],
+        "inner_address6": addresses.inner6[client.name],
         "exit": {
             "name": exit_host.name,
             "address": exit_host.address,
             "port": exit_host.port,
-            "inner_address": str(exit_address(network_of(inventory, "network_inner"))),
+            "inner_address": str(at_exit[0].ip),
+            "inner_address6": str(at_exit[1].ip),
         },
+        "resolvers": [str(each.ip) for each in at_exit] if exit_host.resolves else [],
         "paths": [
             {"name": f"wgnet{number}", "proxy": proxy.name, "address": proxy.address, "port": proxy.port}
             for number, proxy in enumerate(inventory.proxies, start=1)
@@ -107,25 +143,42 @@ def _client(client: Host, inventory: Inventory, overlay: str, inner: str) -> dic
     }
 
 
-def _proxy(inventory: Inventory, overlay: Mapping[str, str]) -> dict[str, Any]:
+def _proxy(inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
     return {
-        "role": "proxy",
+        "roles": ["proxy"],
         **_server_keys("wgnet"),
-        "clients": [{"name": client.name, "overlay_address": overlay[client.name]} for client in inventory.clients],
+        "clients": [
+            {"name": client.name, "overlay_address": addresses.overlay[client.name]} for client in inventory.clients
+        ],
         "exits": [{"name": host.name, "address": host.address, "port": host.port} for host in inventory.exits],
     }
 
 
-def _exit(exit_host: Host, inventory: Inventory, inner: Mapping[str, str]) -> dict[str, Any]:
-    network = network_of(inventory, "network_inner")
+def _exit(exit_host: Host, inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
+    own = _exit_addresses(inventory)
     return {
-        "role": "exit_node",
+        "roles": ["exit_node", *(["resolver"] if exit_host.resolves else [])],
         **_server_keys("wg0"),
-        "address": f"{exit_address(network)}/{network.prefixlen}",
+        "addresses": [str(each) for each in own],
+        "resolver_addresses": [str(each.ip) for each in own] if exit_host.resolves else [],
+        "resolver_clients": [str(each.network) for each in own],
         "clients": [
-            {"name": client.name, "inner_address": inner[client.name]}
+            {
+                "name": client.name,
+                "inner_address": addresses.inner[client.name],
+                "inner_address6": addresses.inner6[client.name],
+            }
             for client in inventory.clients
             if exit_of(client, inventory.exits) is exit_host
         ],
         "proxies": [{"name": proxy.name, "address": proxy.address} for proxy in inventory.proxies],
     }
+
+
+def _exit_addresses(inventory: Inventory) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv6Interface]:
+    """Return the addresses that an exit has inside: the first of each network, with its length."""
+    inner, inner6 = network_of(inventory, "network_inner"), network6_of(inventory, "network_inner6")
+    return (
+        ipaddress.IPv4Interface(f"{exit_address(inner)}/{inner.prefixlen}"),
+        ipaddress.IPv6Interface(f"{inner6[1]}/{inner6.prefixlen}"),
+    )

@@ -1,4 +1,4 @@
-"""Echo requests (RFC 792) through one path to the exit, by a socket that can use no other device.
+"""Echo requests (RFC 792, RFC 4443) through one path to the exit, by a socket that can use no other device.
 
 The kernel's ping sockets (icmp(7), sysctl ping_group_range) need no right to forge packets; it fills in the identifier
 and the checksum, and gives us only our own answers.
@@ -11,7 +11,8 @@ import socket
 import struct
 import time
 
-_ECHO_REQUEST, _ECHO_REPLY = 8, 0
+_KINDS = {socket.AF_INET: (socket.IPPROTO_ICMP, 8, 0), socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129)}
+"""Protocol, type of a request and of an answer."""
 _HEADER = struct.Struct("!BBHHH")
 _TIMESTAMPS = 35
 """SO_TIMESTAMPNS, of which Python has no word: the kernel notes when a packet came, however late we read it."""
@@ -24,7 +25,9 @@ class Probe:
     def __init__(self, device: str, source: str, target: str) -> None:
         self._number = 0
         self._sent_at = 0.0
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP)
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        protocol, self._request, self._reply = _KINDS[family]
+        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
             self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
@@ -40,7 +43,7 @@ class Probe:
         self._number = (self._number + 1) & 0xFFFF
         self._sent_at = time.time()
         try:
-            self._socket.send(_HEADER.pack(_ECHO_REQUEST, 0, 0, 0, self._number))
+            self._socket.send(_HEADER.pack(self._request, 0, 0, 0, self._number))
         except OSError:
             return self._number, False
         return self._number, True
@@ -55,7 +58,7 @@ class Probe:
         with contextlib.suppress(OSError):
             while True:
                 answer, ancillary, _, _ = self._socket.recvmsg(64, 64)
-                if len(answer) >= _HEADER.size and answer[0] == _ECHO_REPLY:
+                if len(answer) >= _HEADER.size and answer[0] == self._reply:
                     number = int(_HEADER.unpack_from(answer)[4])
                     if number == self._number:
                         return [*answers, (number, self._after(ancillary))]  # nothing more is to come

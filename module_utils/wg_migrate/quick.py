@@ -15,7 +15,18 @@ from typing import Union
 
 from . import nft
 from .errors import WgMigrateError
-from .quick_conf import Paths, Peer, Wanted, drop_table, is_ours, parse_peers, render, render_sysctls, settle_peers
+from .quick_conf import (
+    Paths,
+    Peer,
+    Wanted,
+    drop_table,
+    is_ours,
+    parse_peers,
+    render,
+    render_sysctls,
+    setting_order,
+    settle_peers,
+)
 from .quick_have import Configured, Device, Have
 from .system import System
 
@@ -139,7 +150,9 @@ def _plan_sysctls(have: Have, want: Wanted) -> list[Step]:
     elif not want.sysctls and have.sysctl_file is not None:
         steps.append(Remove(f"remove {paths.sysctl}", paths.sysctl))
     changed = {key: value for key, value in want.sysctls.items() if have.sysctls[key] != value}
-    return steps + [_set_sysctl(key, have.sysctls[key], value) for key, value in sorted(changed.items())]
+    return steps + [
+        _set_sysctl(key, have.sysctls[key], value) for key, value in sorted(changed.items(), key=setting_order)
+    ]
 
 
 def _plan_restoration(have: Have, keys: Iterable[str]) -> list[Step]:

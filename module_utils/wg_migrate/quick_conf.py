@@ -269,7 +269,12 @@ def drop_table(table: str) -> tuple[str, str]:
 
 def render_sysctls(sysctls: Mapping[str, str]) -> str:
     """Return the text of a sysctl.d file."""
-    return "\n".join([MARK, *(f"{key} = {value}" for key, value in sorted(sysctls.items()))]) + "\n"
+    return "\n".join([MARK, *(f"{key} = {value}" for key, value in sorted(sysctls.items(), key=setting_order))]) + "\n"
+
+
+def setting_order(setting: tuple[str, str]) -> tuple[bool, str]:
+    """Sort settings by this: forwarding comes last, for it makes the kernel forget what accept_ra did not keep."""
+    return "forwarding" in setting[0], setting[0]
 
 
 def is_ours(text: str | None) -> bool:

@@ -5,6 +5,7 @@ A host without wg, nft or systemd, or without root's rights, simply has nothing:
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import nft
-from .quick_conf import Network, Paths, canonical_address, canonical_network
+from .quick_conf import Network, Paths, Wanted, canonical_address, canonical_network
 from .system import System
-from .uplink import kernel_has_wireguard
+from .uplink import advertised_uplinks, kernel_has_wireguard
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,24 @@ def read(system: System, name: str, sysctls: Iterable[str]) -> Have:
     )
 
 
+def with_advertised_routes(system: System, want: Wanted) -> Wanted:
+    """Return what is wanted, with what keeps the host's own IPv6 route where it comes from router advertisements."""
+    if want.sysctls.get("net.ipv6.conf.all.forwarding") != "1":
+        return want
+    names = [device.replace(".", "/") for device in advertised_uplinks(system)]
+    kept = {f"net.ipv6.conf.{name}.accept_ra": "2" for name in names}
+    return dataclasses.replace(want, sysctls={**kept, **want.sysctls})
+
+
+_SYSCTL_PATH = str.maketrans("./", "/.")
+
+
 def read_sysctl(system: System, key: str) -> str | None:
-    """Return a kernel setting, or None where this kernel has none of that name (sysctl(8): dots stand for slashes)."""
-    text = system.read(f"/proc/sys/{key.replace('.', '/')}")
+    """Return a kernel setting, or None where this kernel has none of that name.
+
+    Dots stand for slashes, and slashes for dots (sysctl(8)).
+    """
+    text = system.read(f"/proc/sys/{key.translate(_SYSCTL_PATH)}")
     return None if text is None else " ".join(text.split())
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import control
+from .addresses import endpoint
 from .config import INNER_DEVICE, OUTER_NAMESPACE, Config, load
 from .errors import WgMigrateError
 from .nft import inside
@@ -58,9 +59,10 @@ def report(system: System) -> dict[str, Any]:
         "implementation": "userspace" if config.userspace else "kernel",
         "up": INNER_DEVICE in inner and all(path.name in outer for path in config.paths if path.public_key),
         "exit": config.exit.name,
-        "exit_endpoint": f"{config.exit.address}:{config.exit.port}",
+        "exit_endpoint": endpoint(config.exit.address, config.exit.port),
         "overlay_address": config.overlay_address,
         "inner_address": config.inner_address,
+        "inner_address6": config.inner_address6,
         "active": _active(system) if outer else None,
         "inner": _device(inner.get(INNER_DEVICE), tunnels.get(INNER_DEVICE)),
         "paths": _paths(config, outer, tunnels, (loop or {}).get("paths", {})),
@@ -74,7 +76,7 @@ def _paths(
 ) -> dict[str, dict[str, Any]]:
     # The session that is read here wins over the loop's `live`, which may be seconds old.
     return {
-        path.name: {"proxy": path.proxy, "endpoint": f"{path.address}:{path.port}"}
+        path.name: {"proxy": path.proxy, "endpoint": endpoint(path.address, path.port)}
         | dict.fromkeys(LOOP_KEYS)
         | of_paths.get(path.name, {})
         | _device(outer.get(path.name), tunnels.get(path.name))

@@ -63,5 +63,5 @@ class Roads:
             if self._leads_to.get(number) != target and target in self._indices:
                 # A device that vanishes at this moment is seen at the next look.
                 with contextlib.suppress(OSError):
-                    self._switch.send(encode(self._indices[target], None, path_mark(self._names[number])))
+                    self._switch.send(encode(self._indices[target], self._source, path_mark(self._names[number])))
                     self._leads_to[number] = target

@@ -25,18 +25,19 @@ _ACKNOWLEDGED = 0xFFFFFFFF
 """Sequence number of the messages whose answer is awaited."""
 
 
-def encode(device_index: int, source: str | None, table: int | None = None, number: int | None = None) -> bytes:
-    """Return the message that makes the device with this index the default for IPv4, with this source address.
+def encode(device_index: int, source: str, table: int | None = None, number: int | None = None) -> bytes:
+    """Return the message that makes the device with this index the default for the family of the address `source`.
 
-    The route stands in table main, or in the one with this number. The kernel acknowledges the message; one with a
-    `number`, from 0 on, it answers only if it refuses it, and by that number.
+    The route stands in table main, with this source address, or in the table with this number. The kernel
+    acknowledges the message; one with a `number`, from 0 on, it answers only if it refuses it, and by that number.
     """
     table_word = _RT_TABLE_MAIN if table is None else _RT_TABLE_UNSPEC
-    route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, table_word, int(ROUTE_PROTOCOL), _RT_SCOPE_LINK, _RTN_UNICAST, 0)
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    route = _ROUTE.pack(family, 0, 0, 0, table_word, int(ROUTE_PROTOCOL), _RT_SCOPE_LINK, _RTN_UNICAST, 0)
     attributes = _attribute(_RTA_OIF, struct.pack("=i", device_index))
-    if source is not None:
-        attributes += _attribute(_RTA_PREFSRC, socket.inet_aton(source))
-    if table is not None:
+    if table is None:
+        attributes += _attribute(_RTA_PREFSRC, socket.inet_pton(family, source))
+    else:
         attributes += _attribute(_RTA_TABLE, struct.pack("=I", table))
     flags = _NLM_F_REQUEST | _NLM_F_REPLACE | _NLM_F_CREATE
     flags, sequence = (flags | _NLM_F_ACK, _ACKNOWLEDGED) if number is None else (flags, number)
@@ -45,7 +46,7 @@ def encode(device_index: int, source: str | None, table: int | None = None, numb
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    """Return a routing attribute; all of ours are 4 bytes long and so need no padding."""
+    """Return a routing attribute; all of ours have lengths divisible by 4 and so need no padding."""
     return struct.pack("=HH", 4 + len(value), kind) + value
 
 

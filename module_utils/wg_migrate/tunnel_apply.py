@@ -13,7 +13,7 @@ from .nft import inside
 from .system import System
 from .tunnel_have import SAVED_SYSCTLS, read_secrets
 from .tunnel_plan import Action
-from .tunnel_want import ANY_PATH, HOST, ROUTE_PROTOCOL, Link, Tunnel, known_paths, table_body
+from .tunnel_want import ANY_PATH, HOST, RESOLVED_CONF, ROUTE_PROTOCOL, Link, Tunnel, known_paths, table_body
 
 DEVICE_WAIT = 10.0
 """Seconds within which wireguard-go must have made its device; it takes some tens of milliseconds."""
@@ -101,7 +101,7 @@ def _make_wireguard(system: System, action: Action, config: Config) -> None:
     text = (
         f"[Interface]\nPrivateKey = {private}\nFwMark = {tunnel.mark}\n"
         f"[Peer]\nPublicKey = {tunnel.peer}\nPresharedKey = {preshared}\nEndpoint = {tunnel.endpoint}\n"
-        f"AllowedIPs = 0.0.0.0/0\nPersistentKeepalive = {tunnel.keepalive}\n"
+        f"AllowedIPs = {tunnel.allowed}\nPersistentKeepalive = {tunnel.keepalive}\n"
     )
     namespace = OUTER_NAMESPACE if name != INNER_DEVICE else config.inner_namespace
     system.run([*inside(namespace), "wg", "syncconf", name, "/dev/stdin"], stdin=text)
@@ -111,6 +111,9 @@ def _make_link(system: System, action: Action, _config: Config) -> None:
     _, namespace, name = action.key
     link: Link = action.value
     before = set(action.before.addresses) if action.before else set()
+    if any(":" in address for address in link.addresses):
+        # On a host that has IPv6 off by default it is on in the tunnel all the same.
+        system.run([*_in(namespace), "sysctl", "-q", "-w", f"net.ipv6.conf.{name}.disable_ipv6=0"])
     size = [] if link.mtu is None else ["mtu", str(link.mtu)]
     # The address first: a device that is up without one would be asked for routes it can't answer.
     for address in link.addresses:
@@ -181,6 +184,7 @@ def _remove_sysctl(system: System, _action: Action) -> None:
 
 def _make_file(system: System, action: Action, _config: Config) -> None:
     system.write(action.key[1], action.value)
+    _tell_resolved(system, action)
 
 
 def _remove_file(system: System, action: Action) -> None:
@@ -188,6 +192,13 @@ def _remove_file(system: System, action: Action) -> None:
     directory = action.key[1].rpartition("/")[0]
     for path in (directory, directory.rpartition("/")[0]):
         system.remove_empty_directory(path)
+    _tell_resolved(system, action)
+
+
+def _tell_resolved(system: System, action: Action) -> None:
+    if action.key[1] == RESOLVED_CONF:
+        # Many a host has none, which is no error.
+        system.attempt(["systemctl", "try-restart", "--no-block", "systemd-resolved.service"])
 
 
 def _ip(namespace: str) -> list[str]:

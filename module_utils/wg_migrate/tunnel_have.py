@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -17,12 +18,15 @@ from .tunnel_want import (
     HOST,
     LAST_RULE,
     LOOSE,
+    METRIC,
     NFT_TABLE,
     PATH_MARK_BASE,
     RESOLV_CONF,
+    RESOLVED_CONF,
     TABLE,
     TCP,
     UDP,
+    Key,
     Keys,
     Link,
     State,
@@ -48,9 +52,10 @@ def gather(system: System) -> State:
     state.update(_device_resources(system, devices))
     state.update(_routes(system, namespaces))
     state.update(_rules(system, namespaces))
-    resolv_conf = system.read(RESOLV_CONF)
-    if resolv_conf is not None:
-        state[("file", RESOLV_CONF)] = resolv_conf
+    for path in (RESOLV_CONF, RESOLVED_CONF):
+        text = system.read(path)
+        if text is not None:
+            state[("file", path)] = text
     return state
 
 
@@ -174,6 +179,7 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
             public, mark = devices[name][1], devices[name][3]
             peer, preshared, endpoint, allowed, _handshake, _rx, _tx, keepalive = fields
             seconds = int(keepalive) if keepalive.isdigit() else 0  # "off"
+            allowed = ",".join(sorted(allowed.split(",")))
             # A second peer makes the tunnel another one, whichever of the two is listed last.
             peer = f"{tunnels[name].peer} {peer}" if name in tunnels else peer
             tunnels[name] = Tunnel(public, mark, peer, endpoint, digest(preshared), seconds, allowed)
@@ -184,8 +190,8 @@ def _routes(system: System, namespaces: list[str]) -> State:
     """Return default routes; of wgnet's, which has a table for each path, all are asked for at once."""
     state: State = {}
     for namespace, asked, families in (
-        (OUTER_NAMESPACE, "all", ("-4",)),
-        (APPLICATION_NAMESPACE, "main", ("-4",)),
+        (OUTER_NAMESPACE, "all", ("-4", "-6")),
+        (APPLICATION_NAMESPACE, "main", ("-4", "-6")),
         (HOST, TABLE, ("-4", "-6")),
     ):
         if namespace != HOST and namespace not in namespaces:
@@ -198,7 +204,7 @@ def _routes(system: System, namespaces: list[str]) -> State:
                 table = route.get("table", "main") if asked == "all" else asked
                 if route.get("dst") == "default" and _is_ours(table):
                     key = ("route", namespace, family, table, str(route.get("metric", 0)))
-                    state[key] = _route_value(namespace, table, route)
+                    state[key] = _route_value(key, route)
     return state
 
 
@@ -206,19 +212,23 @@ def _is_ours(table: str) -> bool:
     return table in ("main", TABLE) or (table.isdecimal() and int(table) >= PATH_MARK_BASE)
 
 
-def _route_value(namespace: str, table: str, route: dict[str, Any]) -> str:
+def _route_value(key: Key, route: dict[str, Any]) -> str:
     if route.get("type") == "unreachable":
         return "unreachable"
     device = route.get("dev", "nothing")
-    switching = namespace == OUTER_NAMESPACE and table == "main" and OUTER_DEVICE.fullmatch(device)
+    _, namespace, family, table, metric = key
+    switching = (namespace, table, metric) == (OUTER_NAMESPACE, "main", METRIC[family]) and OUTER_DEVICE.fullmatch(
+        device
+    )
     return ANY_PATH if switching else f"dev {device}"
 
 
 def _rules(system: System, namespaces: list[str]) -> State:
-    places = [(OUTER_NAMESPACE, "-4")] if OUTER_NAMESPACE in namespaces else []
     state: State = {}
-    for namespace, family in [*places, (HOST, "-4"), (HOST, "-6")]:
-        for rule in json.loads(system.run(_ip(namespace, "-json", family, "rule", "show")) or "[]"):
+    places = [name for name in namespaces if name == OUTER_NAMESPACE]
+    for namespace, family in itertools.product([*places, HOST], ("-4", "-6")):
+        # A kernel without IPv6 has no rules for it.
+        for rule in json.loads(system.attempt(_ip(namespace, "-json", family, "rule", "show")).stdout or "[]"):
             if FIRST_RULE <= rule["priority"] <= LAST_RULE:
                 state[("rule", namespace, family, str(rule["priority"]))] = _rule_words(rule)
     return state

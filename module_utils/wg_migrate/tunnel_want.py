@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import firewall, nft
+from .addresses import alone, endpoint, family
 from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_DEVICE, OUTER_NAMESPACE, Config, Path
 from .errors import WgMigrateError
 
@@ -45,12 +46,16 @@ LAST_RULE = FIRST_RULE + 199
 NFT_TABLE = "wg_migrate"
 TCP, UDP = "6", "17"
 """As numbers: `ip` knows the names only where /etc/protocols (package netbase) is installed."""
+METRIC = {"-4": "0", "-6": "1024"}
+"""The metric that a route gets for which none is asked (net/ipv6.h: IP6_RT_PRIO_USER)."""
 ANY_PATH = "a path"
 PING_GROUPS = "net.ipv4.ping_group_range"
 LOOSE = "loose"
 LARGEST_PATH = 0xFFFFFFFF - PATH_MARK_BASE
 """Marks and numbers of tables have 32 bits (linux/fib_rules.h)."""
 RESOLV_CONF = f"/etc/netns/{APPLICATION_NAMESPACE}/resolv.conf"
+RESOLVED_CONF = "/etc/systemd/resolved.conf.d/wg-migrate.conf"
+"""systemd-resolved binds its questions to the uplink, where they end; all else that asks is led to our resolver."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Tunnel:
     endpoint: str
     preshared_digest: str
     keepalive: int
-    allowed: str = "0.0.0.0/0"
+    allowed: str = "0.0.0.0/0,::/0"
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ def path_mark(name: str) -> int:
     return PATH_MARK_BASE + number
 
 
+def families(config: Config) -> list[str]:
+    """Return the families that applications have, as `ip` takes them."""
+    return ["-4", "-6"] if config.inner_address6 else ["-4"]
+
+
 def known_paths(config: Config) -> list[Path]:
     """Return the paths whose proxy's key is known; another cannot be built yet."""
     return [path for path in config.paths if path.public_key]
@@ -111,23 +121,25 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     namespaces = [OUTER_NAMESPACE] + ([APPLICATION_NAMESPACE] if config.scope == "namespace" else [])
     for name in namespaces:
         state[("namespace", name)] = True
-        state[("link", name, "lo")] = Link(None, (f"{config.overlay_address}/32",) if name == OUTER_NAMESPACE else ())
+        state[("link", name, "lo")] = Link(None, (alone(config.overlay_address),) if name == OUTER_NAMESPACE else ())
         state[("nft", name, NFT_TABLE)] = nft.fingerprint(table_body(name, config))
     # Answers come back on whichever path the exit heard last; a strict check of the reverse route would drop them.
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.all.rp_filter")] = "0"
     state[("sysctl", OUTER_NAMESPACE, "net.ipv4.conf.default.rp_filter")] = "0"
     # The loop has no CAP_NET_RAW; group root may open sockets for pings without it (icmp(7)).
     state[("sysctl", OUTER_NAMESPACE, PING_GROUPS)] = "0 0"
-    state[("route", OUTER_NAMESPACE, "-4", "main", FALLBACK_METRIC)] = "unreachable"
+    state[("route", OUTER_NAMESPACE, config.overlay_family, "main", FALLBACK_METRIC)] = "unreachable"
     if config.scope == "host" and strict_uplink:
         state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
     for path in known_paths(config):
         state.update(_outer(config, path, keys[path.proxy]))
-    state[("route", OUTER_NAMESPACE, "-4", "main", "0")] = ANY_PATH
+    state[("route", OUTER_NAMESPACE, config.overlay_family, "main", METRIC[config.overlay_family])] = ANY_PATH
     state.update(_path_rules(config))
     state.update(_inner(config, keys[config.exit.name]))
     if config.scope == "namespace" and config.dns_servers:
         state[("file", RESOLV_CONF)] = "".join(f"nameserver {server}\n" for server in config.dns_servers)
+    if config.scope == "host" and config.dns_servers:
+        state[("file", RESOLVED_CONF)] = f"[Resolve]\nDNS={' '.join(config.dns_servers)}\nDomains=~.\n"
     return state
 
 
@@ -137,8 +149,8 @@ def guard(config: Config) -> State:
     It needs no keys, so it can stand where nothing else can.
     """
     state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(table_body(HOST, config))}
-    for family in ("-4", "-6"):
-        state[("route", HOST, family, TABLE, FALLBACK_METRIC)] = "unreachable"
+    for each in families(config):
+        state[("route", HOST, each, TABLE, FALLBACK_METRIC)] = "unreachable"
     state.update(_host_rules(config))
     return state
 
@@ -148,11 +160,11 @@ def table_body(namespace: str, config: Config) -> str:
     if namespace == OUTER_NAMESPACE:
         return firewall.outer_rules(MARK)
     if namespace == APPLICATION_NAMESPACE:
-        return firewall.inner_rules(INNER_DEVICE)
+        return firewall.inner_rules(INNER_DEVICE, config.dns_servers)
     return firewall.host_rules(
         mark=MARK,
         inner_device=INNER_DEVICE,
-        inner_address=config.inner_address,
+        inner_addresses=config.inner_addresses,
         endpoints=[(path.address, path.port) for path in known_paths(config)],
         management_sources=config.management_sources,
         management_ports=config.management_ports,
@@ -164,40 +176,50 @@ def table_body(namespace: str, config: Config) -> str:
 def _outer(config: Config, path: Path, keys: Keys) -> State:
     assert path.public_key is not None  # known_paths
     kind = _implementation(config)
-    return {
+    state: State = {
         ("device", path.name): f"{OUTER_NAMESPACE} {kind}",
         ("sysctl", OUTER_NAMESPACE, f"net.ipv4.conf.{path.name}.rp_filter"): "0",
         ("wireguard", path.name): Tunnel(
             keys.public,
             MARK,
             path.public_key,
-            f"{path.address}:{path.port}",
+            endpoint(path.address, path.port),
             keys.preshared_digest,
             config.keepalive,
         ),
         ("link", OUTER_NAMESPACE, path.name): Link(config.outer_mtu, ()),
-        ("route", OUTER_NAMESPACE, "-4", str(path_mark(path.name)), "0"): f"dev {path.name}",
+        ("route", OUTER_NAMESPACE, config.overlay_family, str(path_mark(path.name)), METRIC[config.overlay_family]): (
+            f"dev {path.name}"
+        ),
     }
+    if config.overlay_family == "-6":
+        # IPv4 lets a socket that is bound to a device (probes.py) send by it whatever the routes say, IPv6 wants a
+        # route. Nobody else takes it: the one that switches has a smaller metric. Where that has gone with its device,
+        # another path is as good.
+        state[("route", OUTER_NAMESPACE, "-6", "main", str(path_mark(path.name)))] = f"dev {path.name}"
+    return state
 
 
 def _inner(config: Config, keys: Keys) -> State:
     assert config.exit.public_key is not None  # tunnel.up refuses to go on without
     namespace = config.inner_namespace or HOST
     table = TABLE if config.scope == "host" else "main"
-    return {
+    state: State = {
         ("device", INNER_DEVICE): f"{namespace} {_implementation(config)}",
         # wg0 needs no keepalive: each path has its own, and the loop sends a packet after each switch.
         ("wireguard", INNER_DEVICE): Tunnel(
             keys.public,
             "off",
             config.exit.public_key,
-            f"{config.exit.address}:{config.exit.port}",
+            endpoint(config.exit.address, config.exit.port),
             keys.preshared_digest,
             0,
         ),
-        ("link", namespace, INNER_DEVICE): Link(config.inner_mtu, (f"{config.inner_address}/32",)),
-        ("route", namespace, "-4", table, "0"): f"dev {INNER_DEVICE}",
+        ("link", namespace, INNER_DEVICE): Link(config.inner_mtu, tuple(sorted(map(alone, config.inner_addresses)))),
     }
+    for each in families(config):
+        state[("route", namespace, each, table, METRIC[each])] = f"dev {INNER_DEVICE}"
+    return state
 
 
 def _path_rules(config: Config) -> State:
@@ -206,23 +228,30 @@ def _path_rules(config: Config) -> State:
     A table whose route has gone with its device answers nothing, and the packet takes the route that switches.
     """
     marks = [path_mark(path.name) for path in known_paths(config)]
-    return _numbered(OUTER_NAMESPACE, [("-4", f"fwmark {mark:#x} lookup {mark}") for mark in marks])
+    return _numbered(OUTER_NAMESPACE, [(config.overlay_family, f"fwmark {mark:#x} lookup {mark}") for mark in marks])
 
 
 def _host_rules(config: Config) -> State:
     """Return the rules that send everything into wg0, but for what may leave by the uplink (firewall.host_rules)."""
     rules = [
-        (_family(source), f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main")
+        (family(source), f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main")
         for source in config.management_sources
         for port in config.management_ports
     ]
-    rules += [(_family(network), f"to {_without_full_length(network)} lookup main") for network in config.lan_networks]
+    if config.lan_networks and config.dns_servers:
+        # A resolver on the LAN is not asked either: its answers come from outside the tunnel.
+        rules += [
+            (each, f"ipproto {protocol} dport 53 lookup {TABLE}")
+            for each in families(config)
+            for protocol in (TCP, UDP)
+        ]
+    rules += [(family(network), f"to {_without_full_length(network)} lookup main") for network in config.lan_networks]
     # A lease is renewed by a packet to the server's own address; the first time goes round the routes (packet(7)).
     rules += [("-4", f"ipproto {UDP} sport 68 dport 67 lookup main")]
-    rules.append(("-4", f"fwmark {MARK} lookup main"))
+    rules += [(each, f"fwmark {MARK} lookup main") for each in families(config)]
     # Table main is not asked for anything else: no route that a DHCP server pushes can draw traffic out of the tunnel.
-    rules += [("-4", f"lookup {TABLE}"), ("-6", f"lookup {TABLE}")]
-    return _numbered(HOST, rules)
+    rules += [(each, f"lookup {TABLE}") for each in families(config)]
+    return _numbered(HOST, [(each, words) for each, words in rules if each in families(config)])
 
 
 def _numbered(namespace: str, rules: list[tuple[str, str]]) -> State:
@@ -234,10 +263,6 @@ def _numbered(namespace: str, rules: list[tuple[str, str]]) -> State:
     return {
         ("rule", namespace, family, str(FIRST_RULE + number)): words for number, (family, words) in enumerate(rules)
     }
-
-
-def _family(network: str) -> str:
-    return f"-{ipaddress.ip_network(network).version}"
 
 
 def _without_full_length(network: str) -> str:

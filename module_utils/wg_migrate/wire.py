@@ -5,7 +5,6 @@ A packet socket sees what really leaves, whatever routes and firewalls were mean
 
 from __future__ import annotations
 
-import ipaddress
 import select
 import socket
 import struct
@@ -14,12 +13,14 @@ from dataclasses import dataclass, field
 
 _ETH_P_ALL = 0x0003
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
-_TCP, _UDP, _ICMPV6, _FRAGMENT = 6, 17, 58, 44
+_HOP_BY_HOP, _TCP, _UDP, _ICMPV6, _FRAGMENT = 0, 6, 17, 58, 44
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_STATISTICS = 263, 1, 6
 _PACKET_MR_PROMISC = 1
 _SNAP = 128
 """Bytes of each packet that are read: two headers and a beginning."""
 _DHCP_PORTS = {67, 68, 546, 547}
+_NEIGHBOURS = {*range(130, 138), 143}
+"""Types of ICMPv6 that stay on the wire: multicast listeners (RFC 3810), neighbour discovery (RFC 4861)."""
 _MOST_EXAMPLES = 10
 
 
@@ -34,7 +35,10 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Packet:
-    """The addresses, ports (0: none) and protocol number of an IP packet, and whether it is a fragment."""
+    """The addresses, ports (0: none) and protocol number of an IP packet, and whether it is a fragment.
+
+    `icmp_type` is that of a message of ICMPv6, else -1.
+    """
 
     source: str
     target: str
@@ -42,6 +46,7 @@ class Packet:
     source_port: int = 0
     target_port: int = 0
     fragment: bool = False
+    icmp_type: int = -1
 
     def __str__(self) -> str:
         """Return the packet in a few words."""
@@ -74,11 +79,15 @@ def parse(kind: int, data: bytes) -> Packet | None:
         target = socket.inet_ntop(socket.AF_INET6, data[24:40])
         if data[6] == _FRAGMENT:
             return Packet(source, target, _FRAGMENT, fragment=True)
+        if data[6] == _HOP_BY_HOP and len(data) >= 42:
+            return _with_ports(source, target, data[40], data[40 + (data[41] + 1) * 8 :], False)
         return _with_ports(source, target, data[6], data[40:], False)
     return None
 
 
 def _with_ports(source: str, target: str, protocol: int, payload: bytes, fragment: bool) -> Packet:
+    if protocol == _ICMPV6 and payload:
+        return Packet(source, target, protocol, icmp_type=payload[0])
     if protocol not in (_TCP, _UDP) or len(payload) < 4 or fragment:
         return Packet(source, target, protocol, fragment=fragment)
     source_port, target_port = struct.unpack_from("!HH", payload)
@@ -101,9 +110,7 @@ def sort(packet: Packet, allowed: Allowed) -> str | None:
         return "management"
     if packet.protocol == _UDP and {far_port, near_port} <= _DHCP_PORTS:
         return "neighbours"
-    if packet.protocol == _ICMPV6 and (
-        ipaddress.ip_address(far).is_multicast or ipaddress.ip_address(far).is_link_local
-    ):
+    if packet.icmp_type in _NEIGHBOURS:
         return "neighbours"
     return "leaks"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from wg_migrate.config import Config, Exit, Path
 
 from .machine import ClientSystem, Machine
 
 KEYS = "/etc/wg-migrate/keys"
-EXIT = Exit("exit", "192.0.2.20", 51820, "10.87.16.1")
+EXIT = Exit("exit", "192.0.2.20", 51820, "10.87.16.1", "fd00:db8::1")
 PROXIES = {"proxy1": "192.0.2.11", "proxy2": "192.0.2.12"}
 SCOPES = ["host", "namespace"]
 
@@ -32,8 +34,9 @@ def make_config(scope: str, public_keys: dict[str, str]) -> Config:
         userspace=True,
         overlay_address="10.87.0.5",
         inner_address="10.87.16.5",
+        inner_address6="fd00:db8::5",
         uplink_mtu=1500,
-        exit=Exit(EXIT.name, EXIT.address, EXIT.port, EXIT.inner_address, public_keys[EXIT.name]),
+        exit=dataclasses.replace(EXIT, public_key=public_keys[EXIT.name]),
         paths=[
             Path(f"wgnet{number}", proxy, address, 51820, public_keys[proxy])
             for number, (proxy, address) in enumerate(PROXIES.items(), 1)

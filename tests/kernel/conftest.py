@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from wg_migrate.system import System
 
 from .machine import Machine
+from .router import INSIDE, OUTSIDE, ROUTER
 
 HERE = Path(__file__).parent
 
@@ -29,3 +31,11 @@ def machine() -> Iterator[Machine]:
     made = Machine()
     yield made
     made.close()
+
+
+@pytest.fixture
+def no_namespaces_are_left() -> Iterator[None]:
+    """Remove the namespaces that router.build has made."""
+    yield
+    for namespace in (INSIDE, ROUTER, OUTSIDE):
+        System().attempt(["ip", "netns", "delete", namespace])

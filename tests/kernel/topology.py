@@ -18,6 +18,7 @@ from typing import Any
 
 from wg_migrate import config as configuration
 from wg_migrate import control, schedule, schedule_file, tunnel
+from wg_migrate.addresses import alone
 from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.sessions import read_sessions
@@ -119,9 +120,10 @@ def _build(scope: str, machines: list[Machine]) -> Topology:
         system.write(f"{KEYS}/{name}.key", private, 0o600)
         system.write(f"{KEYS}/{name}.psk", preshared, 0o600)
         inner = name == "exit"
-        allowed = f"{config.inner_address if inner else config.overlay_address}/32"
+        allowed = ",".join(map(alone, config.inner_addresses if inner else [config.overlay_address]))
         _serve(machine, "wg0" if inner else "wgnet", publics[name][0], public, preshared, allowed)
     exit_machine.run(f"ip address add {EXIT.inner_address}/20 dev wg0")
+    exit_machine.run(f"ip address add {EXIT.inner_address6}/64 dev wg0")
     exit_machine.run(f"ip address add {WEB}/32 dev lo")
     # As the exit's own table does: the client's small packets are answered by nothing, not even by an error.
     rules = "type filter hook input priority 0; policy accept; iifname wg0 udp dport 9 drop;"

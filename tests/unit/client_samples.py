@@ -20,8 +20,9 @@ CONFIG = Config(
     userspace=False,
     overlay_address="10.87.0.5",
     inner_address="10.87.16.5",
+    inner_address6="fd00:db8::5",
     uplink_mtu=1500,
-    exit=Exit("exit", "192.0.2.20", 51820, "10.87.16.1", public_key("EXIT")),
+    exit=Exit("exit", "192.0.2.20", 51820, "10.87.16.1", "fd00:db8::1", public_key("EXIT")),
     paths=[
         Path("wgnet1", "proxy1", "192.0.2.11", 51820, public_key("PROXY1")),
         Path("wgnet2", "proxy2", "192.0.2.12", 51821, public_key("PROXY2")),

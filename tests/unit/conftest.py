@@ -8,6 +8,11 @@ from pathlib import Path
 
 import ansible.module_utils
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("clockless", deadline=None)
+settings.load_profile("clockless")
 
 ROOT = Path(__file__).resolve().parents[2]
 

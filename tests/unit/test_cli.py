@@ -11,6 +11,7 @@ from client_samples import CONFIG, config, public_key
 from fake_system import FakeSystem
 from loop_rig import Rig
 from wg_migrate import cli, control
+from wg_migrate.cli import WITHOUT_HOST_RESOLVERS
 from wg_migrate.config import PATH, dump
 from wg_migrate.errors import WgMigrateError
 
@@ -150,7 +151,10 @@ def test_a_session_is_begun_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("scope", "argv"),
-    [("host", ["curl", "-s", "x"]), ("namespace", ["ip", "netns", "exec", "comps", "curl", "-s", "x"])],
+    [
+        ("host", ["curl", "-s", "x"]),
+        ("namespace", ["ip", "netns", "exec", "comps", "sh", "-c", WITHOUT_HOST_RESOLVERS, "sh", "curl", "-s", "x"]),
+    ],
 )
 def test_exec_runs_where_the_tunnel_is(
     host: FakeSystem, monkeypatch: pytest.MonkeyPatch, scope: str, argv: list[str]

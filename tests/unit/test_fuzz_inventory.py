@@ -88,7 +88,7 @@ def check_client(told: dict[str, Any]) -> None:
     paths = [{key: value for key, value in path.items() if key != "public_key"} for path in told["paths"]]
     end = {key: value for key, value in told["exit"].items() if key != "public_key"}
     found = {"scope": "host", "userspace": False, "uplink_mtu": 1500, "exit": end, "paths": paths}
-    addresses = {key: told[key] for key in ("overlay_address", "inner_address", "key_directory")}
+    addresses = {key: told[key] for key in ("overlay_address", "inner_address", "inner_address6", "key_directory")}
     assert isinstance(parse({**found, **addresses}), Config)
     keys.check(keys.Wanted(told["key_directory"], tuple(told["key_pairs"]), tuple(told["preshared_keys"])))
 

@@ -56,6 +56,7 @@ END = {
     "address": "192.0.2.20",
     "port": 51820,
     "inner_address": "10.87.16.1",
+    "inner_address6": "fd00:db8::1",
     "public_key": public_key("E"),
 }
 PEER = {"name": "one", "public_key": public_key("A"), "preshared_key": GIVEN, "allowed_ips": ["10.87.0.2/32"]}
@@ -66,6 +67,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
             "scope": "host",
             "overlay_address": "10.87.0.5",
             "inner_address": "10.87.16.5",
+            "inner_address6": "fd00:db8::5",
             "exit": END,
             "paths": PATHS,
             "key_directory": "/etc/wg-migrate/keys",

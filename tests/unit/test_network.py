@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from wg_migrate.inventory import DEFAULT_OVERLAY, Host, Inventory
+from wg_migrate.inventory import DEFAULT_OVERLAY, DEFAULT_OVERLAY6, Host, Inventory
 from wg_migrate.network import Network, assign_addresses, plan_network
 
 OVERLAY = ipaddress.IPv4Network(DEFAULT_OVERLAY)
@@ -57,8 +57,12 @@ def test_each_host_is_told_its_peers() -> None:
     assert [each["name"] for each in told["proxy2"]["clients"]] == ["client1", "client2"]
     assert told["proxy2"]["clients"][0]["overlay_address"] == client["overlay_address"]
     assert told["proxy2"]["exits"] == [{"name": "exit1", "address": "192.0.2.21", "port": 51820}]
-    assert told["exit1"]["address"] == "10.87.16.1/20"
-    assert told["exit1"]["clients"][0] == {"name": "client1", "inner_address": client["inner_address"]}
+    assert told["exit1"]["addresses"] == ["10.87.16.1/20", "fd5d:6a0c:87e1:2::1/64"]
+    assert told["exit1"]["clients"][0] == {
+        "name": "client1",
+        "inner_address": client["inner_address"],
+        "inner_address6": client["inner_address6"],
+    }
     assert told["exit1"]["proxies"][0] == {"name": "proxy1", "address": "192.0.2.11"}
     assert told["proxy1"]["preshared_keys"] == told["exit1"]["preshared_keys"] == []
 
@@ -113,10 +117,10 @@ def test_network_address_goes_before_ansible_host() -> None:
     assert plan(ansible_host="192.0.2.11", network_address="192.0.2.99").errors == []
 
 
-@pytest.mark.parametrize("address", ["client.example.org", "2001:db8::1", "192.0.2", "192.0.2.256", ""], ids=repr)
+@pytest.mark.parametrize("address", ["client.example.org", "fe80::1", "192.0.2", "192.0.2.256", ""], ids=repr)
 def test_a_host_needs_an_address(address: str) -> None:
     error = only_error(plan(ansible_host=address))
-    assert "is not an IPv4 address: write ansible_host" in error
+    assert "is no address that other hosts can use: write ansible_host" in error
 
 
 @pytest.mark.parametrize(
@@ -327,3 +331,43 @@ def test_a_derived_address_gives_way_to_a_chosen_one(names: list[str], number: i
     found = assign_addresses(OVERLAY, [*map(Host, names), chosen], "network_overlay_address")
     assert found["chooser-1"] == str(OVERLAY[number])
     assert len(set(found.values())) == len(names) + 1
+
+
+def test_addresses_of_both_families_have_the_same_number() -> None:
+    told = plan(network_inner_address="10.87.17.2", network_overlay_address="10.87.1.3").hosts
+    assert told["client1"]["inner_address6"] == "fd5d:6a0c:87e1:2::102"
+    assert told["client1"]["overlay_address"] == told["proxy1"]["clients"][0]["overlay_address"] == "10.87.1.3"
+
+
+def test_an_exit_reached_over_ipv6_makes_the_paths_carry_ipv6() -> None:
+    variables = {"ansible_host": "192.0.2.20", "network_address": "2001:DB8:0::20"}
+    inventory = Inventory(hosts("client", 100, {}), hosts("proxy", 10, {}, {}), [Host("exit", variables)])
+    told = plan_network(inventory).hosts
+    assert ipaddress.IPv6Address(told["client1"]["overlay_address"]) in ipaddress.IPv6Network(DEFAULT_OVERLAY6)
+    assert told["proxy1"]["clients"][0]["overlay_address"] == told["client1"]["overlay_address"]
+    assert told["client1"]["exit"]["address"] == told["proxy1"]["exits"][0]["address"] == "2001:db8::20"
+    assert told["client1"]["paths"][0]["address"] == "192.0.2.11"
+
+
+@pytest.mark.parametrize("variable", ["network_inner6", "network_overlay6"])
+@pytest.mark.parametrize("network", ["10.0.0.0/20", "fd00::/63", "fd00::1/64", "fe80::/64", "all"])
+def test_a_bad_ipv6_network_is_refused(variable: str, network: str) -> None:
+    error = only_error(plan(everywhere={variable: network}))
+    assert f"{variable}: " in error
+    assert "write one IPv6 network for all hosts, for example fd5d:6a0c:87e1:" in error
+
+
+def test_the_exits_resolver_is_asked_unless_there_is_none() -> None:
+    told = plan().hosts
+    assert told["client1"]["resolvers"] == told["exit1"]["resolver_addresses"] == ["10.87.16.1", "fd5d:6a0c:87e1:2::1"]
+    assert told["exit1"]["roles"] == ["exit_node", "resolver"]
+    told = plan(everywhere={"network_resolver": False}).hosts
+    assert told["client1"]["resolvers"] == told["exit1"]["resolver_addresses"] == []
+    assert told["exit1"]["roles"] == ["exit_node"]
+    assert "network_resolver: 'no' is neither true nor false" in only_error(plan(everywhere={"network_resolver": "no"}))
+
+
+def test_a_client_is_known_on_the_wire_by_all_its_addresses() -> None:
+    facts = {"all_ipv4_addresses": ["192.0.2.101", "10.87.16.7"], "all_ipv6_addresses": ["fe80::1"]}
+    assert plan(ansible_facts=facts).wire["clients"] == ["192.0.2.101", "10.87.16.7", "fe80::1"]
+    assert plan().wire["clients"] == ["192.0.2.101"]

@@ -15,7 +15,7 @@ from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.system import Outcome
 from wg_migrate.tunnel_have import SAVED_SYSCTLS, gather, parse_dump, strict_uplink
-from wg_migrate.tunnel_want import HOST, MARK, RESOLV_CONF, readable, table_body
+from wg_migrate.tunnel_want import HOST, MARK, RESOLV_CONF, RESOLVED_CONF, readable, table_body
 
 PEERS = ["proxy1", "proxy2", "exit"]
 KEY_FILES = {
@@ -55,6 +55,7 @@ def recorded(scope: str) -> FakeSystem:
     files = dict(KEY_FILES)
     if scope == "host":
         files[SAVED_SYSCTLS] = '{"net.ipv4.conf.all.rp_filter": "1"}\n'
+        files[RESOLVED_CONF] = "[Resolve]\nDNS=10.87.16.1\nDomains=~.\n"
     else:
         files[RESOLV_CONF] = "nameserver 10.87.16.1\n"
     return FakeSystem({**answers, "wg pubkey": wg_pubkey}, files)
@@ -102,10 +103,10 @@ def test_of_a_path_rule_route_and_sysctl_are_found(scope: str) -> None:
 
 
 @pytest.mark.parametrize("scope", ["host", "namespace"])
-def test_wgnet_is_asked_in_six_commands_however_many_paths(scope: str) -> None:
+def test_wgnet_is_asked_in_eight_commands_however_many_paths(scope: str) -> None:
     system = recorded(scope)
     gather(system)
-    assert len([line for line in system.ran if line.startswith(("ip -n wgnet", "ip netns exec wgnet"))]) == 6
+    assert len([line for line in system.ran if line.startswith(("ip -n wgnet", "ip netns exec wgnet"))]) == 8
 
 
 @pytest.mark.parametrize("scope", ["host", "namespace"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wg_migrate.config import Config, Path
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.tunnel_plan import Action, plan
-from wg_migrate.tunnel_want import ANY_PATH, HOST, LARGEST_PATH, State, path_mark, readable, want
+from wg_migrate.tunnel_want import ANY_PATH, HOST, LARGEST_PATH, Link, State, path_mark, readable, want
 
 THIRD = Path("wgnet3", "proxy3", "192.0.2.13", 51820, "PUBLIC-OF-PROXY3")
 CONFIGS = [
@@ -129,7 +129,7 @@ def test_the_host_is_guarded_before_there_are_tunnels_and_until_they_are_gone() 
     down = [str(action) for action in plan(wanted(CONFIG), {})]
     rules = [step for step in up if step.startswith("make rule host")]
     assert max(map(up.index, ["make nft host wg_migrate", *rules])) < up.index("make device wgnet1")
-    order = ["remove device wg0", "remove rule host -4 5744", "remove nft host wg_migrate"]
+    order = ["remove device wg0", "remove rule host -4 5745", "remove nft host wg_migrate"]
     assert sorted(map(down.index, order)) == [*map(down.index, order)]
 
 
@@ -224,6 +224,45 @@ def test_a_mark_is_one_paths_only() -> None:
 def test_more_rules_than_there_is_room_for_are_refused() -> None:
     paths = [Path(f"wgnet{number}", "proxy1", "192.0.2.11", 51820, "PEER") for number in range(1, 202)]
     assert ("rule", "wgnet", "-4", "5939") in wanted(config(paths=paths[:200]))
-    for changes, said in (({"paths": paths}, "201 .* 200: write fewer paths"), (MANY_PORTS, "204 .* 200: .* ports")):
+    for changes, said in (({"paths": paths}, "201 .* 200: write fewer paths"), (MANY_PORTS, "205 .* 200: .* ports")):
         with pytest.raises(WgMigrateError, match=said):
             wanted(config(**changes))
+
+
+def over_ipv6() -> Config:
+    """Return a client whose exit and first proxy are reached over IPv6, its second proxy over IPv4."""
+    paths = [dataclasses.replace(CONFIG.paths[0], address="2001:db8::11"), CONFIG.paths[1]]
+    return config(
+        overlay_address="fd00:db8:1::5", exit=dataclasses.replace(CONFIG.exit, address="2001:db8::20"), paths=paths
+    )
+
+
+def test_wgnet_has_the_family_of_the_exit_and_no_other() -> None:
+    for each, family in ((CONFIG, "-4"), (over_ipv6(), "-6")):
+        inside = [key for key in wanted(each) if key[0] in ("route", "rule") and key[1] == "wgnet"]
+        assert {key[2] for key in inside} == {family}
+        assert ("route", "wgnet", family, "main", "4278198272") in inside
+    state = wanted(over_ipv6())
+    assert state[("link", "wgnet", "lo")] == Link(None, ("fd00:db8:1::5/128",))
+    endpoints = [state[("wireguard", name)].endpoint for name in ("wgnet1", "wgnet2", "wg0")]
+    assert endpoints == ["[2001:db8::11]:51820", "192.0.2.12:51821", "[2001:db8::20]:51820"]
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_applications_have_both_families_where_the_kernel_has(scope: str) -> None:
+    for address6, families in (("fd00:db8::5", {"-4", "-6"}), ("", {"-4"})):
+        state = wanted(config(scope=scope, inner_address6=address6))
+        place = HOST if scope == "host" else "comps"
+        assert {key[2] for key in state if key[0] in ("route", "rule") and key[1] == place} == families
+        addresses = state[("link", place, "wg0")].addresses
+        assert addresses == tuple(["10.87.16.5/32"] + [f"{address6}/128"] * bool(address6))
+
+
+def test_a_resolver_on_the_lan_is_not_asked_beside_the_tunnel() -> None:
+    rules = [
+        value
+        for key, value in wanted(config(lan_networks=["192.168.1.0/24"], dns_servers=["10.87.16.1"])).items()
+        if key[:3] == ("rule", HOST, "-4")
+    ]
+    questions = [f"ipproto {protocol} dport 53 lookup 22343" for protocol in ("6", "17")]
+    assert max(map(rules.index, questions)) < rules.index("to 192.168.1.0/24 lookup main")
