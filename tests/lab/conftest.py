@@ -25,10 +25,10 @@ PATIENCE = 60.0
 class Lab:
     """The lab's machines and playbooks, as a user has them."""
 
-    def run(self, host: str, command: str, check: bool = True, timeout: float = 120) -> str:
+    def run(self, host: str, command: str, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command as root on a machine and return what it prints."""
         argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, input=stdin)
         assert not check or done.returncode == 0, f"{host}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout
 

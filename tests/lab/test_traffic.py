@@ -26,15 +26,6 @@ LEAKS = (
 )
 
 
-# One question for DNS, for web.lab.test (RFC 1035, section 4), and its answer.
-QUESTION = f"""
-import socket
-query = bytes.fromhex("1234 0100 0001 0000 0000 0000 03776562 036c6162 0474657374 00 0001 0001")
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stream:
-    stream.settimeout(5)
-    stream.sendto(query, ("{WEB_ADDRESS}", 53))
-    stream.recv(512)
-"""
 # What a WireGuard handshake looks like from outside, sent by a stranger.
 STRANGER = f"""
 import socket
@@ -141,16 +132,6 @@ def test_downstream_follows_a_client_that_is_silent(deployed: Lab) -> None:
         after = paths(lab)
         download.communicate(timeout=60)
     assert shares(before, after, 1) == pytest.approx([0.5, 0.5], abs=0.05)
-
-
-def test_names_are_asked_for_inside_the_tunnel(deployed: Lab) -> None:
-    """A question for DNS comes to the resolver from the exit, never from the client."""
-    lab = deployed
-    lab.run("web", "truncate -s 0 /var/log/dnsmasq.log")
-    capture = Capture(lab.bridge(), LEAKS)
-    lab.run(CLIENT, f"wg-migrate exec -- python3 -c {shlex.quote(QUESTION)}")
-    assert capture.stop() == []
-    assert f"from {EXIT_ADDRESS}" in lab.run("web", "cat /var/log/dnsmasq.log")
 
 
 def test_the_exit_hears_nobody_but_the_proxies(deployed: Lab) -> None:
