@@ -285,7 +285,8 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     file_action = [f"{'change' if written else 'make'} file {configuration.PATH}"] if text != written else []
     before = {**readable(change.before), f"file {configuration.PATH}": written or ""}
     after = {**readable(change.after), f"file {configuration.PATH}": text}
-    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions)]
+    gone = [f"remove the keys for {peer}" for peer in configuration.gone_peers(wanted, known)]
+    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions), *gone]
     unconfirmed = system.exists(confirmation.MARKER)
     return Outcome(before, after, actions, configuration.unknown_peers(wanted), unconfirmed)
 

@@ -120,17 +120,18 @@ def load(system: System) -> Config:
     the file itself, where neither can be had.
     """
     try:
-        return _read(system, PATH)
+        return read(system, PATH)
     except WgMigrateError as error:
         try:
-            copy = _read(system, COPY)
+            copy = read(system, COPY)
         except WgMigrateError:
             raise error from None
         print(f"wg-migrate: {error}; meanwhile what was deployed before is used", file=sys.stderr)
         return copy
 
 
-def _read(system: System, path: str) -> Config:
+def read(system: System, path: str) -> Config:
+    """Return the configuration in a file. Raises WgMigrateError where it is missing, damaged, or not one."""
     try:
         text = system.read(path)
         if text is None:
@@ -160,6 +161,15 @@ def keep_known_keys(config: Config, before: Config | None) -> Config:
     same_exit = before.exit.name == config.exit.name
     exit_key = config.exit.public_key or (before.exit.public_key if same_exit else None)
     return dataclasses.replace(config, paths=paths, exit=dataclasses.replace(config.exit, public_key=exit_key))
+
+
+def gone_peers(config: Config, before: Config | None) -> list[str]:
+    """Return the names of the peers that a configuration does not have any more, sorted."""
+    return sorted(_peers(before) - _peers(config)) if before else []
+
+
+def _peers(config: Config) -> set[str]:
+    return {config.exit.name, *(path.proxy for path in config.paths)}
 
 
 def unknown_peers(config: Config) -> list[str]:
