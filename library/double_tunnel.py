@@ -140,6 +140,10 @@ options:
         has run by then, over a new connection. 0 keeps it in any case.
     type: int
     default: 0
+  status_group:
+    description: Group of this host whose members may read the loop's status, and change nothing. Empty for none.
+    type: str
+    default: ""
 seealso:
   - module: double_tunnel_info
   - module: migration
@@ -245,6 +249,7 @@ ARGUMENT_SPEC = {
     "lan_networks": {"type": "list", "elements": "str", "default": []},
     "dns_servers": {"type": "list", "elements": "str", "default": []},
     "confirm_within": {"type": "int", "default": 0},
+    "status_group": {"type": "str", "default": ""},
 }
 
 
@@ -267,7 +272,7 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
         tunnel.refuse_foreign_device(system)
     text, written = configuration.dump(wanted), system.read(configuration.PATH)
     unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *units.plan_active(system, KEEPER_UNIT)]
-    unit_actions += loop_state.plan_new_code(system)
+    unit_actions += loop_state.plan_restart(system, wanted.status_group)
     if check_mode:
         change = tunnel.examine(system, wanted, ahead=True)
     else:

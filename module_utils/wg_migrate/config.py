@@ -28,6 +28,7 @@ OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """What names a peer names its key files, too (keys.py)."""
 _DIRECTORY = re.compile(r"(/[A-Za-z0-9_.-]+)+/?")
+_GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
 
 
@@ -57,7 +58,8 @@ class Path:
 class Config:
     """Everything that the client must be, with nothing left to find out at boot.
 
-    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form.
+    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form;
+    `status_group` is the group of this host whose members may read the loop's status, "" for none.
     """
 
     scope: str
@@ -73,6 +75,7 @@ class Config:
     management_ports: list[int] = field(default_factory=lambda: [22])
     lan_networks: list[str] = field(default_factory=list)
     dns_servers: list[str] = field(default_factory=list)
+    status_group: str = ""
 
     @property
     def inner_namespace(self) -> str | None:
@@ -223,6 +226,8 @@ def _check(config: Config) -> None:
         raise WgMigrateError(
             f"keepalive is {shown(config.keepalive)}: write seconds from 1 to 25; NATs forget UDP after 30"
         )
+    if config.status_group and not _GROUP.fullmatch(config.status_group):
+        raise WgMigrateError(f'status_group is {shown(config.status_group)}: write the name of a group, or "" for none')
     _check_addresses(config)
     _check_keys(config)
 
