@@ -146,6 +146,10 @@ options:
         has run by then, over a new connection. 0 keeps it in any case.
     type: int
     default: 0
+  status_group:
+    description: Group of this host whose members may read the loop's status, and change nothing. Empty for none.
+    type: str
+    default: ""
 seealso:
   - module: double_tunnel_info
   - module: migration
@@ -255,6 +259,7 @@ ARGUMENT_SPEC = {
     "lan_networks": {"type": "list", "elements": "str", "default": []},
     "dns_servers": {"type": "list", "elements": "str", "default": []},
     "confirm_within": {"type": "int", "default": 0},
+    "status_group": {"type": "str", "default": ""},
 }
 
 
@@ -277,7 +282,7 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
         tunnel.refuse_foreign_device(system)
     text, written = configuration.dump(wanted), system.read(configuration.PATH)
     unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *units.plan_active(system, KEEPER_UNIT)]
-    unit_actions += loop_state.plan_new_code(system)
+    unit_actions += loop_state.plan_restart(system, wanted.status_group)
     if check_mode:
         change = tunnel.examine(system, wanted, ahead=True)
     else:
@@ -295,7 +300,8 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     file_action = [f"{'change' if written else 'make'} file {configuration.PATH}"] if text != written else []
     before = {**readable(change.before), f"file {configuration.PATH}": written or ""}
     after = {**readable(change.after), f"file {configuration.PATH}": text}
-    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions)]
+    gone = [f"remove the keys for {peer}" for peer in configuration.gone_peers(wanted, known)]
+    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions), *gone]
     unconfirmed = system.exists(confirmation.MARKER)
     return Outcome(before, after, actions, configuration.unknown_peers(wanted), unconfirmed)
 

@@ -240,6 +240,11 @@ tunnel:
           description: Which code it runs, as a fingerprint.
           type: str
           returned: always
+        status_group:
+          description: The group whose members may ask for this; empty where only root may.
+          type: str
+          returned: always
+          sample: ""
         schedule:
           description: The schedule in use; module M(migration) tells its keys.
           type: dict

@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import confirmation, control, keeper, loop_service, metrics, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
 from .reading import read_interval
-from .report import report
+from .report import report, report_of_loop
 from .schedule import parse
 from .system import System
 
@@ -20,7 +21,7 @@ from .system import System
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 refused or failed (with one sentence), 2 not understood."""
     options = _parser().parse_args(arguments)
-    if os.geteuid() != 0:
+    if not _is_root() and options.run is not _status:
         return _fail("this needs root: run it with sudo")
     try:
         options.run(options, System())
@@ -139,15 +140,22 @@ exec "$@"
 
 
 def _status(options: argparse.Namespace, system: System) -> None:
+    def look() -> dict[str, Any]:
+        return report(system) if _is_root() else report_of_loop()
+
     if options.follow:
-        status_text.follow(system, sys.stdout, options.json)
+        status_text.follow(look, sys.stdout, options.json)
         return
-    state = report(system)
+    state = look()
     print(json.dumps(state, indent=2) if options.json else status_text.table(state))
 
 
 def _metrics(options: argparse.Namespace, system: System) -> None:
     metrics.write(system, options.file)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def _fail(message: str) -> int:

@@ -29,6 +29,7 @@ OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """What names a peer names its key files, too (keys.py)."""
 _DIRECTORY = re.compile(r"(/[A-Za-z0-9_.-]+)+/?")
+_GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PLAIN_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
 
 
@@ -59,8 +60,9 @@ class Path:
 class Config:
     """Everything that the client must be, with nothing left to find out at boot.
 
-    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form.
-    `overlay_address` is of the family of the exit's address; `inner_address6` is empty where this kernel has no IPv6.
+    `uplink_mtu` is in bytes, `keepalive` in seconds; `management_sources` and `lan_networks` are networks in CIDR form;
+    `status_group` is the group of this host whose members may read the loop's status, "" for none. `overlay_address` is
+    of the family of the exit's address; `inner_address6` is empty where this kernel has no IPv6.
     """
 
     scope: str
@@ -77,6 +79,7 @@ class Config:
     management_ports: list[int] = field(default_factory=lambda: [22])
     lan_networks: list[str] = field(default_factory=list)
     dns_servers: list[str] = field(default_factory=list)
+    status_group: str = ""
 
     @property
     def inner_namespace(self) -> str | None:
@@ -134,17 +137,18 @@ def load(system: System) -> Config:
     the file itself, where neither can be had.
     """
     try:
-        return _read(system, PATH)
+        return read(system, PATH)
     except WgMigrateError as error:
         try:
-            copy = _read(system, COPY)
+            copy = read(system, COPY)
         except WgMigrateError:
             raise error from None
         print(f"wg-migrate: {error}; meanwhile what was deployed before is used", file=sys.stderr)
         return copy
 
 
-def _read(system: System, path: str) -> Config:
+def read(system: System, path: str) -> Config:
+    """Return the configuration in a file. Raises WgMigrateError where it is missing, damaged, or not one."""
     try:
         text = system.read(path)
         if text is None:
@@ -174,6 +178,15 @@ def keep_known_keys(config: Config, before: Config | None) -> Config:
     same_exit = before.exit.name == config.exit.name
     exit_key = config.exit.public_key or (before.exit.public_key if same_exit else None)
     return dataclasses.replace(config, paths=paths, exit=dataclasses.replace(config.exit, public_key=exit_key))
+
+
+def gone_peers(config: Config, before: Config | None) -> list[str]:
+    """Return the names of the peers that a configuration does not have any more, sorted."""
+    return sorted(_peers(before) - _peers(config)) if before else []
+
+
+def _peers(config: Config) -> set[str]:
+    return {config.exit.name, *(path.proxy for path in config.paths)}
 
 
 def unknown_peers(config: Config) -> list[str]:
@@ -227,6 +240,8 @@ def _check(config: Config) -> None:
         raise WgMigrateError(
             f"keepalive is {shown(config.keepalive)}: write seconds from 1 to 25; NATs forget UDP after 30"
         )
+    if config.status_group and not _GROUP.fullmatch(config.status_group):
+        raise WgMigrateError(f'status_group is {shown(config.status_group)}: write the name of a group, or "" for none')
     _check_addresses(config)
     _check_keys(config)
 

@@ -41,10 +41,25 @@ def confirm(system: System) -> None:
 
 
 def keep(system: System) -> None:
-    """Remember the configuration as one that works."""
+    """Remember the configuration as one that works. There is no way back to the one before, so its old keys go."""
     text = system.read(config.PATH)
     if text is not None and text != system.read(config.COPY):
+        _forget_peers(system)
         system.write(config.COPY, text, 0o600)
+
+
+def _forget_peers(system: System) -> None:
+    """Remove our keys for the peers that are in the old configuration and not in the new one.
+
+    First the keys, then the copy that names them: whatever cuts this short, the next run finds them again.
+    """
+    try:
+        before, now = config.read(system, config.COPY), config.read(system, config.PATH)
+    except WgMigrateError:
+        return  # there is no old one, or nobody can tell which peers it had
+    for peer in config.gone_peers(now, before):
+        for suffix in ("key", "psk"):
+            system.remove(f"{before.key_directory}/{peer}.{suffix}")
 
 
 def roll_back(system: System) -> bool:

@@ -40,7 +40,6 @@ def run(system: System) -> None:
     """Run the loop until SIGTERM. Raises WgMigrateError where there is nothing to run on."""
     config = load(system)
     nudge = _in_namespaces(config)
-    privileges.keep_only_net_admin()
     now = time.monotonic()
     names = [path.name for path in known_paths(config)]
 
@@ -49,7 +48,10 @@ def run(system: System) -> None:
 
     watch = Watch(names, Health(), open_probe, Counters().read, now)
     loop = Loop(config, system, RouteSwitch(), nudge, watch, Repair(system), now)
-    server = control.ControlServer(control.PATH, lambda request: loop.handle(request, time.monotonic()))
+    server = control.ControlServer(
+        control.PATH, lambda request: loop.handle(request, time.monotonic()), config.status_group
+    )
+    privileges.keep_only_net_admin()
     with _stop_signals() as stopping:
         _find(loop, system)
         _begin(loop, system)

@@ -90,13 +90,14 @@ def _running() -> Schedule | None:
         return None  # it has just started, or hangs: it is told anyway
 
 
-def plan_new_code(system: System) -> list[list[str]]:
-    """Return the commands after which a running loop runs the code that is installed."""
+def plan_restart(system: System, status_group: str) -> list[list[str]]:
+    """Return the commands after which a running loop runs the code that is installed, and answers this group."""
     try:
-        code = control.ask({"command": "status"}).get("code")
+        running = control.ask({"command": "status"})
     except WgMigrateError:
         return []
-    return [] if code == fingerprint(system) else [["systemctl", "restart", LOOP_UNIT]]
+    current = (running.get("code"), running.get("status_group")) == (fingerprint(system), status_group)
+    return [] if current else [["systemctl", "restart", LOOP_UNIT]]
 
 
 def plan(have: LoopState, want: Wanted) -> list[str]:

@@ -5,17 +5,22 @@ A host without wg, nft or systemd, or without root's rights, simply has nothing:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import nft
+from .errors import WgMigrateError
 from .quick_conf import Network, Paths, Wanted, canonical_address, canonical_network
 from .system import System
 from .uplink import advertised_uplinks, kernel_has_wireguard
+
+_PORT = re.compile("[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,10 @@ def _networks(links: Iterable[Mapping[str, Any]], name: str) -> Iterable[tuple[s
 def _read_device(system: System, name: str, link: Mapping[str, Any]) -> Device | None:
     """Return the running device, or None where no WireGuard answers behind the link of that name."""
     dump = system.attempt(["wg", "show", name, "dump"])
-    if dump.status != 0:
+    found = parse_dump(dump.stdout) if dump.status == 0 else None
+    if found is None:
         return None
-    # The order of the fields: wg(8), "show".
-    own, *peers = (line.split("\t") for line in dump.stdout.splitlines())
+    private_key, listen_port, peers = found
     routes = [
         route["dst"]
         for family in ("-4", "-6")
@@ -142,8 +147,8 @@ def _read_device(system: System, name: str, link: Mapping[str, Any]) -> Device |
         if route["dst"] != "default"
     ]
     return Device(
-        private_key=own[0],
-        listen_port=int(own[2]),
+        private_key=private_key,
+        listen_port=listen_port,
         mtu=link["mtu"],
         addresses=frozenset(
             canonical_address(f"{address['local']}/{address['prefixlen']}")
@@ -151,9 +156,25 @@ def _read_device(system: System, name: str, link: Mapping[str, Any]) -> Device |
             # The kernel gives itself fe80::… on some devices.
             if address.get("scope") != "link"
         ),
-        peers={peer[0]: Configured(_or_empty(peer[1]), frozenset(_split(peer[3]))) for peer in peers},
+        peers=peers,
         routes=frozenset(canonical_network(route) for route in routes),
     )
+
+
+def parse_dump(dump: str) -> tuple[str, int, dict[str, Configured]] | None:
+    """Return private key, port and peers in the output of `wg show DEVICE dump`, or None where it is of no device.
+
+    The order of the fields: wg(8), "show". A line that is none of a peer is left out.
+    """
+    own, *lines = (line.split("\t") for line in dump.split("\n"))
+    if len(own) != 4 or not _PORT.fullmatch(own[2]):
+        return None
+    peers = {}
+    for fields in lines:
+        if len(fields) == 8:
+            with contextlib.suppress(WgMigrateError):
+                peers[fields[0]] = Configured(_or_empty(fields[1]), frozenset(_split(fields[3])))
+    return own[0], int(own[2]), peers
 
 
 def _or_empty(text: str) -> str:

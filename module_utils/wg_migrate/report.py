@@ -71,6 +71,21 @@ def report(system: System) -> dict[str, Any]:
     }
 
 
+def report_of_loop() -> dict[str, Any]:
+    """Return what the running loop tells one who is not root: the keys of `report` that it knows, and no others.
+
+    Raises WgMigrateError where no loop runs, or this user may not ask it.
+    """
+    loop = control.ask({"command": "status"})
+    return {
+        "time": round(time.time(), 3),
+        "active": loop["active"] or None,
+        "paths": loop.pop("paths"),
+        "loop": loop,
+        "loop_problem": None,
+    }
+
+
 def _paths(
     config: Config, outer: dict[str, Any], tunnels: dict[str, _Tunnel], of_paths: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:

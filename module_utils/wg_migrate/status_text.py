@@ -13,8 +13,6 @@ from typing import Any, TextIO
 
 from .config import INNER_DEVICE
 from .errors import WgMigrateError
-from .report import report
-from .system import System
 
 WIDTH = 110
 """Columns after which a sentence goes on in the next line."""
@@ -30,14 +28,16 @@ _HOME, _CLEAR, _END_OF_LINE, _BELOW = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
 
 def table(state: dict[str, Any], width: int = WIDTH) -> str:
     """Return the state as lines: tunnel and loop in up to `width` columns, and a table of some 120, a row a path."""
-    head = [_wrapped(each, width) for each in [_tunnel_line(state), *_loop_lines(state)]]
+    head = [_wrapped(each, width) for each in [*_tunnel_lines(state), *_loop_lines(state)]]
     return "\n".join([*head, "", *_rows(state)])
 
 
 def line(state: dict[str, Any]) -> str:
     """Return the state as one line, for a log that is followed."""
     loop = state["loop"]
-    words = [_clock(state), "tunnel up" if state["up"] else "tunnel NOT up"]
+    words = [_clock(state)]
+    if "up" in state:
+        words.append("tunnel up" if state["up"] else "tunnel NOT up")
     words.append(f"loop at {loop.get('switches', 0)} switches" if loop else "loop stopped")
     if loop and loop.get("all_down"):
         words.append("ALL PATHS ARE DOWN")
@@ -48,13 +48,13 @@ def line(state: dict[str, Any]) -> str:
 
 
 def follow(
-    system: System,
+    look: Callable[[], dict[str, Any]],
     out: TextIO,
     as_json: bool = False,
     period: float = 1.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show the state again and again, every `period` seconds, until Ctrl-C or until nobody reads any more.
+    """Show what `look` returns again and again, every `period` seconds, until Ctrl-C or until nobody reads any more.
 
     A terminal is drawn anew in place; anything else gets a line each time, and with `as_json` a JSON object a line.
     What fails later (a tunnel that is being made anew) is shown, as key `error` of the object, and looked at again.
@@ -63,7 +63,7 @@ def follow(
     on_terminal = out.isatty() and not as_json
     render = _as_json if as_json else _as_frame if on_terminal else _as_line
     with contextlib.suppress(KeyboardInterrupt):
-        state = report(system)
+        state = look()
         due = time.monotonic()
         try:
             out.write(_CLEAR if on_terminal else "")
@@ -73,14 +73,14 @@ def follow(
                 # Looks that took too long are not made up for.
                 due = max(due + period, time.monotonic())
                 sleep(max(0.0, due - time.monotonic()))
-                state = _look(system)
+                state = _again(look)
         except BrokenPipeError:
             _let_go(out)
 
 
-def _look(system: System) -> dict[str, Any]:
+def _again(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return report(system)
+        return look()
     except WgMigrateError as error:
         return {"time": round(time.time(), 3), "error": str(error)}
 
@@ -122,9 +122,12 @@ def _wrapped(words: str, width: int = WIDTH, indent: str = "") -> str:
     )
 
 
-def _tunnel_line(state: dict[str, Any]) -> str:
+def _tunnel_lines(state: dict[str, Any]) -> list[str]:
+    """Return what only root can find out, or nothing."""
+    if "up" not in state:
+        return []
     up = "up" if state["up"] else "NOT up: run 'systemctl restart wg-migrate'"
-    return f"scope {state['scope']}, {state['implementation']} WireGuard, exit {state['exit']}, tunnel {up}"
+    return [f"scope {state['scope']}, {state['implementation']} WireGuard, exit {state['exit']}, tunnel {up}"]
 
 
 def _loop_lines(state: dict[str, Any]) -> list[str]:
@@ -195,11 +198,12 @@ def _rows(state: dict[str, Any]) -> list[str]:
     rows: list[list[str]] = [_HEADER]
     notes: dict[int, str] = {}
     for name, path in state["paths"].items():
-        rows.append([name, path["proxy"], _health(path), *_figures(path)])
+        rows.append([name, path.get("proxy", "-"), _health(path), *_figures(path)])
         if path["health"] != "up" and path["why"]:
             notes[len(rows) - 1] = _wrapped(f"{name} is {path['health']}: {path['why']}", indent="    ")
-    inner = state["inner"]
-    rows.append([INNER_DEVICE, state["exit"], _session(inner), *_figures(inner)])
+    if "inner" in state:
+        inner = state["inner"]
+        rows.append([INNER_DEVICE, state["exit"], _session(inner), *_figures(inner)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = []
     for number, row in enumerate(rows):
@@ -218,7 +222,7 @@ def _figures(device: dict[str, Any]) -> list[str]:
     age = device.get("handshake_age")
     switches = device.get("switches")
     return [
-        ("never" if device["present"] else "-") if age is None else f"{_duration(age)} ago",
+        ("never" if device.get("present") else "-") if age is None else f"{_duration(age)} ago",
         *(_count(device.get(key)) for key in ("packets_up", "packets_down")),
         *(_bytes(device.get(key)) for key in ("bytes_up", "bytes_down")),
         *(_percent(device.get(key)) for key in ("share_session", "share")),
@@ -229,7 +233,7 @@ def _figures(device: dict[str, Any]) -> list[str]:
 
 def _health(path: dict[str, Any]) -> str:
     """Return a path's health and since when; without a loop nobody judges it, and the session must do."""
-    if not path["health"] or not path["present"]:
+    if not path["health"] or not path.get("present", True):
         return _session(path)
     since = path.get("since_seconds")
     return str(path["health"]) if since is None else f"{path['health']} {_duration(since)}"

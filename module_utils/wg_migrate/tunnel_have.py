@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from typing import Any
 
 from . import nft
@@ -35,6 +36,8 @@ from .tunnel_want import (
 
 _PROTOCOLS = {"tcp": TCP, f"ipproto-{TCP}": TCP, "udp": UDP, f"ipproto-{UDP}": UDP}
 """What `ip` calls a protocol, with /etc/protocols and without."""
+_SECONDS = re.compile("[0-9]{1,5}")
+"""A keepalive as wg(8) prints it."""
 SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
 """Values of the host's own sysctls before we changed them."""
 
@@ -171,14 +174,14 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
     """Return the devices with one peer in the output of `wg show all dump` (wg(8): tab-separated, a line a peer)."""
     devices: dict[str, list[str]] = {}
     tunnels: dict[str, Tunnel] = {}
-    for line in dump.splitlines():
+    for line in dump.split("\n"):
         name, *fields = line.split("\t")
         if len(fields) == 4:
             devices[name] = fields
         elif len(fields) == 8 and name in devices:
             public, mark = devices[name][1], devices[name][3]
             peer, preshared, endpoint, allowed, _handshake, _rx, _tx, keepalive = fields
-            seconds = int(keepalive) if keepalive.isdigit() else 0  # "off"
+            seconds = int(keepalive) if _SECONDS.fullmatch(keepalive) else 0  # "off"
             allowed = ",".join(sorted(allowed.split(",")))
             # A second peer makes the tunnel another one, whichever of the two is listed last.
             peer = f"{tunnels[name].peer} {peer}" if name in tunnels else peer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 
@@ -119,9 +120,45 @@ def test_loop_has_no_right_but_one(deployed: Lab) -> None:
 
 
 def test_another_user_cannot_command_the_loop(deployed: Lab) -> None:
-    said = deployed.run(CLIENT, "su ops -c 'wg-migrate status' 2>&1", check=False)
-    assert "needs root" in said
-    assert deployed.run(CLIENT, "stat -c %a:%U /run/wg-migrate/control.sock").strip() == "600:root"
+    for command, says in (("status", "is for root and the group"), ("new-session", "needs root")):
+        assert says in deployed.run(CLIENT, f"su ops -c 'wg-migrate {command}' 2>&1", check=False)
+    assert deployed.run(CLIENT, "stat -c %a:%U:%G /run/wg-migrate/control.sock").strip() == "600:root:root"
+
+
+ORDER = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as loop:
+    loop.connect("/run/wg-migrate/control.sock")
+    for command in ("new_session", "status"):
+        loop.send(json.dumps({"command": command}).encode())
+        print(loop.recv(65536).decode())
+"""
+
+
+def test_members_of_the_group_read_the_status_and_change_nothing(deployed: Lab) -> None:
+    lab = deployed
+    lab.run(CLIENT, "groupadd --system watchers; useradd --groups watchers member; useradd nobody-special")
+    arguments = ("--limit", CLIENT, "-e", "client_status_group=watchers")
+    try:
+        done = lab.playbook("site.yml", *arguments[:-1], "client_status_group=no-such-group")
+        assert "make it there with groupadd" in " ".join(done.stdout.split())
+        assert changes(lab.play("site.yml", *arguments)) == {CLIENT: 1}
+        lab.wait_until_live()
+        assert lab.run(CLIENT, "stat -c %a:%U:%G /run/wg-migrate/control.sock").strip() == "660:root:watchers"
+        state = json.loads(lab.run(CLIENT, "runuser -u member -- wg-migrate status --json"))
+        assert set(state["paths"]) == {"wgnet1", "wgnet2"}
+        assert "round robin" in lab.run(CLIENT, "runuser -u member -- wg-migrate status")
+        refused, told = lab.run(CLIENT, f"runuser -u member -- python3 -c {shlex.quote(ORDER)}").splitlines()
+        assert "the status is all that you may ask for" in json.loads(refused)["error"]
+        assert json.loads(told)["session"]["number"] == state["loop"]["session"]["number"]
+        for command, says in (("interval 5", "needs root"), ("exec -- true", "needs root"), ("down", "needs root")):
+            assert says in lab.run(CLIENT, f"runuser -u member -- wg-migrate {command} 2>&1", check=False)
+        said = lab.run(CLIENT, "runuser -u nobody-special -- wg-migrate status 2>&1", check=False)
+        assert "is for root and the group" in said
+        test_loop_has_no_right_but_one(lab)
+    finally:
+        lab.play("site.yml", "--limit", CLIENT)
+        lab.run(CLIENT, "userdel member; userdel nobody-special; groupdel watchers")
 
 
 def test_tunnel_stands_while_its_unit_is_stopped(deployed: Lab) -> None:

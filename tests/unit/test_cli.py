@@ -27,8 +27,21 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
 
 def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert cli.main(["status"]) == 1
+    assert cli.main(["new-session"]) == 1
     assert "run it with sudo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"]], ids=" ".join)
+def test_without_root_the_status_is_what_the_loop_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    system = FakeSystem()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(cli, "System", lambda: system)
+    monkeypatch.setattr(control, "ask", lambda _request: Rig({"period": 0.1, "strategy": "uniform"}).status())
+    assert cli.main(words) == 0
+    assert "uniform" in capsys.readouterr().out
+    assert system.ran == []
 
 
 @pytest.mark.parametrize("command", [["up"], ["status"], ["run"], ["exec", "--", "true"]], ids=lambda words: words[0])

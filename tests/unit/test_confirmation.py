@@ -59,6 +59,44 @@ def test_a_confirmed_change_stays(host: FakeSystem) -> None:
     assert host.files[PATH] == dump(CHANGED)
 
 
+KEYS = [f"{CONFIG.key_directory}/{peer}.{suffix}" for peer in ("proxy1", "proxy2", "exit") for suffix in ("key", "psk")]
+FOREIGN_KEY = f"{CONFIG.key_directory}/mine.key"
+
+
+def without_proxy2(host: FakeSystem) -> None:
+    """Take a proxy out of the configuration; there are keys for all peers, and one that is somebody else's."""
+    for path in (*KEYS, FOREIGN_KEY):
+        host.write(path, "KEY")
+    confirmation.arm(host, 60)
+    host.write(PATH, dump(dataclasses.replace(CONFIG, paths=CONFIG.paths[:1])))
+
+
+def keys(host: FakeSystem) -> list[str]:
+    return host.list_files(CONFIG.key_directory)
+
+
+def test_with_a_peer_its_keys_go_once_there_is_no_way_back(host: FakeSystem) -> None:
+    without_proxy2(host)
+    assert len(keys(host)) == 7
+    confirmation.confirm(host)
+    assert keys(host) == sorted([*(path for path in KEYS if "proxy2" not in path), FOREIGN_KEY])
+
+
+def test_keys_stay_for_the_way_back(host: FakeSystem) -> None:
+    without_proxy2(host)
+    assert confirmation.roll_back(host)
+    confirmation.keep(host)
+    assert len(keys(host)) == 7
+
+
+def test_of_a_damaged_copy_nobody_can_tell_which_peers_it_had(host: FakeSystem) -> None:
+    without_proxy2(host)
+    host.write(COPY, "damaged")
+    confirmation.confirm(host)
+    assert len(keys(host)) == 7
+    assert host.files[COPY] == host.files[PATH]
+
+
 def test_an_unconfirmed_change_is_taken_back(host: FakeSystem) -> None:
     change(host)
     assert confirmation.roll_back(host)

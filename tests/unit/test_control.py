@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import select
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wg_migrate import control
 from wg_migrate.control import LARGEST, ControlServer, ask
 from wg_migrate.errors import WgMigrateError
 
@@ -134,6 +136,41 @@ def test_the_socket_is_for_its_owner_alone(served: Served) -> None:
     assert os.stat(served.path).st_mode & 0o777 == 0o600
 
 
+def test_a_group_that_is_not_there_keeps_nobody_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "control.sock")
+    server = ControlServer(path, handler, "no-such-group")
+    vars(server)["_listener"].close()
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert "group no-such-group cannot read the status" in capsys.readouterr().err
+
+
+def test_the_socket_is_open_to_its_group(tmp_path: Path) -> None:
+    path = str(tmp_path / "control.sock")
+    server = ControlServer(path, handler, grp.getgrgid(os.getgid()).gr_name)
+    vars(server)["_listener"].close()
+    assert (os.stat(path).st_mode & 0o777, os.stat(path).st_gid) == (0o660, os.getgid())
+
+
+def test_another_user_may_only_ask_for_the_status(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "may_command", lambda _connection: False)
+    assert ask({"command": "status"}, served.path) == {"interval": 0.1}
+    commands: list[Any] = ["interval", "new_session", "schedule", None, ["status"], {}]
+    for command in commands:
+        with pytest.raises(WgMigrateError, match="the status is all that you may ask for: run this with sudo"):
+            ask({"command": command}, served.path)
+
+
+def test_the_kernel_tells_who_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        assert control.may_command(ours)
+        uid = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+        assert not control.may_command(ours)
+
+
 def test_a_socket_left_by_a_killed_loop_is_replaced(tmp_path: Path) -> None:
     left = str(tmp_path / "left.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dead:
@@ -171,7 +208,7 @@ def test_one_who_may_not_is_told_to_use_sudo(monkeypatch: pytest.MonkeyPatch, tm
             raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "socket", Refused)
-    with pytest.raises(WgMigrateError, match="is for root: run this with sudo"):
+    with pytest.raises(WgMigrateError, match="is for root and the group in client_status_group: run this with sudo"):
         ask({"command": "schedule", "schedule": {}}, str(tmp_path / "control.sock"))
 
 

@@ -78,6 +78,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
             "management_ports": [22],
             "lan_networks": ["192.168.1.0/24"],
             "dns_servers": ["10.87.16.1"],
+            "status_group": "adm",
         },
     ),
     ("double_tunnel", {"state": "absent"}),

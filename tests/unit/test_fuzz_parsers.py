@@ -10,10 +10,11 @@ from typing import Any
 from hostile import fuzz, refusal, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wg_migrate import counters, wire
+from wg_migrate import counters, quick_have, wire
 from wg_migrate.host_events import routing_is_ours
 from wg_migrate.quick_conf import MARK, canonical_address, canonical_network, masked, parse_peers, settle_peers
 from wg_migrate.sessions import parse_sessions
+from wg_migrate.tunnel_have import parse_dump
 from wg_migrate.tunnel_want import FIRST_RULE, TABLE
 
 NOW = 1_763_856_000.0
@@ -62,6 +63,48 @@ def test_sessions_of_garbled_peers_are_left_out(dump: str) -> None:
     for session in parse_sessions(dump, NOW).values():
         assert session.age is None or 0 <= session.age <= NOW
         assert min(session.received, session.sent, session.handshake) >= 0
+
+
+@given(garbled(DUMP) | texts)
+@example(DUMP.replace("\t20\n", "\t\u00b2\n"))
+@example(DUMP.replace("\t20\n", "\t" + "9" * 5000 + "\n"))
+@example(DUMP.replace("PEER", "PE\u2028ER"))
+@fuzz(100)
+def test_tunnels_of_garbled_lines_are_left_out_or_whole(dump: str) -> None:
+    for name, tunnel in parse_dump(dump).items():
+        assert "\n" not in name + tunnel.public_key + tunnel.peer
+        assert 0 <= tunnel.keepalive <= 99999
+
+
+def test_the_sample_is_a_tunnel_that_no_garbled_line_hides() -> None:
+    sound = parse_dump(DUMP)["wgnet1"]
+    assert (sound.peer, sound.keepalive) == ("PEER", 20)
+    assert parse_dump("wg0\tcut\n" + DUMP + "wg0\tPEER\tPSK") == {"wgnet1": sound}
+
+
+QUICK_PEER = "PEER\tPSK\t192.0.2.11:40000\t10.87.0.2/32,fd00::2/128\t1763855958\t1\t2\t25\n"
+QUICK_DUMP = f"PRIVATE\tPUBLIC\t51820\toff\n{QUICK_PEER}"
+
+
+@given(garbled(QUICK_DUMP) | texts)
+@example("")
+@example(QUICK_DUMP.replace("51820", "\u00b2"))
+@example(QUICK_DUMP.replace("51820", "9" * 5000))
+@fuzz(100)
+def test_a_garbled_device_of_wg_quick_is_none_or_whole(dump: str) -> None:
+    found = quick_have.parse_dump(dump)
+    if found is not None:
+        _, port, peers = found
+        assert 0 <= port <= 99999
+        networks = [network for peer in peers.values() for network in peer.allowed_ips]
+        assert all(set(network) <= set("0123456789abcdef.:/") for network in networks)
+
+
+def test_the_sample_is_a_device_of_wg_quick() -> None:
+    found = quick_have.parse_dump(QUICK_DUMP)
+    networks = frozenset({"10.87.0.2/32", "fd00::2/128"})
+    assert found == ("PRIVATE", 51820, {"PEER": quick_have.Configured("PSK", networks)})
+    assert quick_have.parse_dump(QUICK_DUMP + QUICK_PEER.replace("10.87.0.2", "10.87.0.x")) == found
 
 
 def test_a_garbled_line_hides_no_other() -> None:

@@ -201,13 +201,20 @@ def test_what_is_shown_is_the_schedule_that_holds() -> None:
 
 
 def test_a_loop_of_older_code_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = Host(monkeypatch, {"code": "of yesterday"})
-    assert loop_state.plan_new_code(host) == [["systemctl", "restart", "wg-migrate-loop.service"]]
-    host = Host(monkeypatch, {"code": fingerprint(host)})
-    assert loop_state.plan_new_code(host) == []
+    host = Host(monkeypatch, {"code": "of yesterday", "status_group": ""})
+    assert loop_state.plan_restart(host, "") == [["systemctl", "restart", "wg-migrate-loop.service"]]
+    host = Host(monkeypatch, {"code": fingerprint(host), "status_group": ""})
+    assert loop_state.plan_restart(host, "") == []
     host.files[f"{DIRECTORY}/loop.py"] = "changed"
-    assert loop_state.plan_new_code(host) != []
+    assert loop_state.plan_restart(host, "") != []
+
+
+def test_a_loop_that_answers_another_group_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = fingerprint(Host(monkeypatch, None))
+    host = Host(monkeypatch, {"code": code, "status_group": "adm"})
+    assert loop_state.plan_restart(host, "adm") == []
+    assert loop_state.plan_restart(host, "") == [["systemctl", "restart", "wg-migrate-loop.service"]]
 
 
 def test_where_no_loop_runs_none_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loop_state.plan_new_code(Host(monkeypatch, None)) == []
+    assert loop_state.plan_restart(Host(monkeypatch, None), "adm") == []

@@ -10,7 +10,7 @@ from fake_system import Answer, FakeSystem
 from wg_migrate import control
 from wg_migrate.config import PATH, dump
 from wg_migrate.errors import WgMigrateError
-from wg_migrate.report import LOOP_KEYS, report
+from wg_migrate.report import LOOP_KEYS, report, report_of_loop
 from wg_migrate.system import Outcome
 
 NOW = 1_700_000_000.0
@@ -30,6 +30,7 @@ OF_PATH = {
 }
 ANSWER = {
     "code": "0123456789abcdef",
+    "status_group": "",
     "schedule": {
         "period": 0.1,
         "jitter": 0.0,
@@ -195,3 +196,12 @@ def test_no_secret_is_told(host: FakeSystem) -> None:
 
 def test_of_a_host_only_our_own_devices_are_told(host: FakeSystem) -> None:
     assert "SOMEBODY" not in json.dumps(report(host))
+
+
+@pytest.mark.usefixtures("host")
+def test_who_may_only_ask_the_loop_is_told_what_it_says() -> None:
+    state = report_of_loop()
+    assert state["paths"] == ANSWER["paths"]
+    assert state["loop"] == {key: value for key, value in ANSWER.items() if key != "paths"}
+    assert set(state) == {"time", "active", "paths", "loop", "loop_problem"}
+    assert state["active"] == "wgnet1"

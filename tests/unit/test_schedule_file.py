@@ -116,8 +116,8 @@ class Service:
             for each in (vars(server)["_listener"], *vars(server)["_connections"]):
                 each.close()
 
-    def _serve(self, path: str, handler: control.Handler) -> control.ControlServer:
-        self.servers.append(self._make_server(path, handler))
+    def _serve(self, path: str, handler: control.Handler, group: str) -> control.ControlServer:
+        self.servers.append(self._make_server(path, handler, group))
         return self.servers[-1]
 
     def _notify(self, message: str) -> None:

@@ -5,13 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_system import FakeSystem
 from test_report import ANSWER, NOT_RUNNING, OF_PATH
 from wg_migrate import status_text
 from wg_migrate.errors import WgMigrateError
@@ -207,54 +206,66 @@ def test_sizes_are_short(size: int, says: str) -> None:
     assert says in " ".join(row(table(changed), "wg0"))
 
 
+OF_LOOP = {key: STATE[key] for key in ("time", "active", "loop", "loop_problem")} | {
+    "paths": {"wgnet1": OF_PATH, "wgnet2": {**OF_PATH, "health": "down", "why": "no probe is answered"}}
+}
+"""What the loop tells one who is not root."""
+
+
+def test_what_only_root_can_find_out_is_a_dash_for_others() -> None:
+    shown = table(OF_LOOP)
+    assert "loop running for 12 s" in shown
+    assert "wgnet2 is down: no probe is answered" in shown
+    assert row(shown, "wgnet1")[1:4] == ["-", "up", "12"]
+    assert "tunnel" not in shown
+    assert "wg0" not in shown
+    assert "tunnel" not in line(OF_LOOP)
+    assert "wgnet1 up 12 s" in line(OF_LOOP)
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
 
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any] | WgMigrateError]:
-    """Return a list to fill with what the next looks at the host find; after the last one somebody presses Ctrl-C."""
-    found: list[dict[str, Any] | WgMigrateError] = []
-    coming: Iterator[dict[str, Any] | WgMigrateError] = iter(found)
+def in_turn(*found: dict[str, Any] | WgMigrateError) -> Callable[[], dict[str, Any]]:
+    """Return what looks at the host and finds these one by one; after the last one somebody presses Ctrl-C."""
+    coming = iter(found)
 
-    def report(_system: object) -> dict[str, Any]:
-        look = next(coming, None)
-        if look is None:
+    def look() -> dict[str, Any]:
+        seen = next(coming, None)
+        if seen is None:
             raise KeyboardInterrupt
-        if isinstance(look, WgMigrateError):
-            raise look
-        return look
+        if isinstance(seen, WgMigrateError):
+            raise seen
+        return seen
 
-    monkeypatch.setattr(status_text, "report", report)
-    return found
+    return look
 
 
-def test_following_into_a_file_prints_a_line_a_look(looks: list[Any]) -> None:
-    looks += [state(switches=1), stopped(), state(switches=7)]
+def test_following_into_a_file_prints_a_line_a_look() -> None:
     out, slept = io.StringIO(), list[float]()
-    follow(FakeSystem(), out, sleep=slept.append)
+    follow(in_turn(state(switches=1), stopped(), state(switches=7)), out, sleep=slept.append)
     shown = out.getvalue().splitlines()
     assert [each.split(" | ")[2] for each in shown] == ["loop at 1 switches", "loop stopped", "loop at 7 switches"]
     assert "\x1b" not in out.getvalue()
     assert 0 < slept[0] <= 1
 
 
-def test_following_as_json_prints_an_object_a_line(looks: list[Any]) -> None:
-    looks += [state(), WgMigrateError("'wg show all dump' failed"), stopped()]
+def test_following_as_json_prints_an_object_a_line() -> None:
     out = Terminal()
-    follow(FakeSystem(), out, as_json=True, sleep=lambda _: None)
+    look = in_turn(state(), WgMigrateError("'wg show all dump' failed"), stopped())
+    follow(look, out, as_json=True, sleep=lambda _: None)
     first, second, third = map(json.loads, out.getvalue().splitlines())
     assert (first, third["loop"]) == (STATE, None)
     assert second["error"] == "'wg show all dump' failed"
 
 
-def test_a_terminal_is_drawn_in_place(looks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_drawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("LINES", "13")
-    looks += [state(), state(switches=7)]
     out = Terminal()
-    follow(FakeSystem(), out, sleep=lambda _: None)
+    follow(in_turn(state(), state(switches=7)), out, sleep=lambda _: None)
     cleared, *frames = out.getvalue().split("\x1b[H")
     assert cleared == "\x1b[2J"
     assert len(frames) == 2
@@ -265,26 +276,22 @@ def test_a_terminal_is_drawn_in_place(looks: list[Any], monkeypatch: pytest.Monk
     assert "7 switches" in frames[1]
 
 
-def test_what_fails_later_is_shown_and_looked_at_again(looks: list[Any]) -> None:
-    looks += [state(), WgMigrateError("no namespace wgnet"), state()]
+def test_what_fails_later_is_shown_and_looked_at_again() -> None:
     out = io.StringIO()
-    follow(FakeSystem(), out, sleep=lambda _: None)
+    follow(in_turn(state(), WgMigrateError("no namespace wgnet"), state()), out, sleep=lambda _: None)
     assert "no namespace wgnet" in out.getvalue().splitlines()[1]
     assert len(out.getvalue().splitlines()) == 3
 
 
-def test_a_client_that_is_not_deployed_is_not_followed(looks: list[Any]) -> None:
-    looks.append(WgMigrateError("deploy this client first"))
+def test_a_client_that_is_not_deployed_is_not_followed() -> None:
     with pytest.raises(WgMigrateError, match="deploy this client first"):
-        follow(FakeSystem(), io.StringIO())
+        follow(in_turn(WgMigrateError("deploy this client first")), io.StringIO())
 
 
 FOLLOWER = """
 import sys
 from wg_migrate import status_text
-from wg_migrate.system import System
-status_text.report = lambda system: {"time": 0.0, "error": "little"}
-status_text.follow(System(), sys.stdout, period=0.001)
+status_text.follow(lambda: {"time": 0.0, "error": "little"}, sys.stdout, period=0.001)
 """
 
 
