@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from wg_migrate.config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_NAMESPACE
@@ -20,7 +21,8 @@ OF_ROLE = {"client": LAYERS, "proxy": ("overlay", "outer"), "exit": ("inner", "o
 PROXY_DEVICE = "wgnet"
 SNAP = 96
 """Bytes of a packet: its headers, and those of the WireGuard packet inside."""
-_BUFFER = 8192
+_DIVIDE = (Path(__file__).parent / "remote" / "divide.py").read_text()
+_BUFFER = 16384
 """KiB that the kernel keeps for one device while tcpdump or the connection is busy."""
 
 
@@ -144,25 +146,16 @@ def without_management(addresses: Sequence[str], ports: Sequence[int]) -> str:
 def tcpdump(stream: Stream, snap: int) -> list[str]:
     """Return the command line that writes the packets of a stream to its standard output, each at once.
 
-    SNAP is in bytes, 0 for whole packets. It stays root and out of promiscuous mode: giving up root would undo the
+    SNAP is in bytes, 0 for whole packets. WireGuard's packets that the kernel handles several of as one are divided on
+    the host (observe/remote/divide.py). tcpdump stays root and out of promiscuous mode: giving up root would undo the
     bond with the process that started it (prctl(2)), and promiscuous mode leaves a line in the host's log.
     """
-    own = [
-        "-Z",
-        "root",
-        "-p",
-        "-n",
-        "-U",
-        "--time-stamp-precision=nano",
-        "-B",
-        str(_BUFFER),
-        "-s",
-        str(snap),
-        "-w",
-        "-",
-    ]
+    divided = stream.layer != "inner"
+    own = ["-Z", "root", "-p", "-n", "-U", "--time-stamp-precision=nano", "-B", str(_BUFFER)]
+    own += ["-s", "0" if divided else str(snap), "-w", "-"]
     words = [stream.expression] if stream.expression else []
-    return [*inside(stream.namespace), "tcpdump", "-i", stream.device, *own, *words]
+    program = [*inside(stream.namespace), "tcpdump", "-i", stream.device, *own, *words]
+    return ["python3", "-c", _DIVIDE, str(snap), *program] if divided else program
 
 
 def leaks(client: Mapping[str, Any], look: Look, lan_networks: Sequence[str]) -> str:

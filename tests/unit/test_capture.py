@@ -117,31 +117,17 @@ def test_only_the_management_itself_is_left_out(packet: str, kept: bool, tmp_pat
 
 def test_tcpdump_stays_bound_and_quiet() -> None:
     """Giving up root would undo the bond with its parent; promiscuous mode would leave a line in the log."""
-    assert tcpdump(Stream("wgnet1", "overlay", "wgnet", "udp"), 96) == [
-        "ip",
-        "netns",
-        "exec",
-        "wgnet",
-        "tcpdump",
-        "-i",
-        "wgnet1",
-        "-Z",
-        "root",
-        "-p",
-        "-n",
-        "-U",
-        "--time-stamp-precision=nano",
-        "-B",
-        "8192",
-        "-s",
-        "96",
-        "-w",
-        "-",
-        "udp",
-    ]
-    words = "ip netns exec wgnet tcpdump -i wgnet1 -Z root -p -n -U --time-stamp-precision=nano -B 8192 -s 96 -w - udp"
-    assert " ".join(tcpdump(Stream("wgnet1", "overlay", "wgnet", "udp"), 96)) == words
-    assert tcpdump(Stream("wg0", "inner", None, ""), 0)[-2:] == ["-w", "-"]
+    words = "tcpdump -i wg0 -Z root -p -n -U --time-stamp-precision=nano -B 16384 -s"
+    assert " ".join(tcpdump(Stream("wg0", "inner", None, "tcp"), 96)) == f"{words} 96 -w - tcp"
+    assert " ".join(tcpdump(Stream("wg0", "inner", None, ""), 0)) == f"{words} 0 -w -"
+
+
+def test_wireguards_packets_are_captured_whole_and_divided_on_the_host() -> None:
+    python, _, text, snap, *words = tcpdump(Stream("wgnet1", "overlay", "wgnet", "udp"), 96)
+    assert (python, snap, words[:6]) == ("python3", "96", ["ip", "netns", "exec", "wgnet", "tcpdump", "-i"])
+    assert words[-5:] == ["-s", "0", "-w", "-", "udp"]
+    assert "$" not in text, "systemd-run takes it for a variable"
+    assert text.startswith('"""Run tcpdump')
 
 
 def test_the_vantage_points_are_those_of_the_client() -> None:
