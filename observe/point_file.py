@@ -12,7 +12,7 @@ from wg_migrate.errors import WgMigrateError
 
 from observe import pcapng
 from observe.clocks import Offset
-from observe.pcap import Reader
+from observe.pcap import Packet, Reader
 from observe.points import Stream
 
 _ORDERING = 2_000_000_000
@@ -36,9 +36,9 @@ class PointFile:
         self._counts = [0 for _ in streams]
         self._begin: int | None = None
         self.clock = Offset(0, 0)
-        self._waiting: list[tuple[int, int, int, bytes]] = []
+        self._waiting: list[tuple[int, int, bytes]] = []
         self._newest = 0
-        self._number = 0
+        self._kept = 0
 
     @property
     def ready(self) -> bool:
@@ -70,22 +70,29 @@ class PointFile:
     def take(self, number: int, portion: bytes) -> None:
         """Take a portion of what the tcpdump with this number wrote. Raises WgMigrateError where that is no capture."""
         for packet in self._readers[number].feed(portion):
-            if self._begin is None or packet.time - self.clock.nanoseconds < self._begin:
-                continue
-            if self.end is not None and packet.time - self.clock.nanoseconds > self.end:
-                continue
-            self._newest = max(self._newest, packet.time)
-            self._number += 1
-            heapq.heappush(self._waiting, (packet.time, self._number, number, pcapng.packet(number, packet)))
-            self._counts[number] += 1
-        if self._begin is not None:
+            self.keep(number, packet)
+        self.settle()
+
+    def keep(self, number: int, packet: Packet) -> None:
+        """Keep a packet of the device with this number, if it was seen between the two instants."""
+        time = packet.time - self.clock.nanoseconds
+        if self._begin is None or time < self._begin or (self.end is not None and time > self.end):
+            return
+        self._newest = max(self._newest, packet.time)
+        self._kept += 1
+        heapq.heappush(self._waiting, (packet.time, self._kept, pcapng.packet(number, packet)))
+        self._counts[number] += 1
+
+    def settle(self) -> None:
+        """Write the packets that no earlier one can come for any more. Raises WgMigrateError."""
+        if self._waiting and self._waiting[0][0] <= self._newest - _ORDERING:
             self._write(self._newest - _ORDERING)
 
     def _write(self, until: int) -> None:
         """Write what was seen until then."""
         with self._told():
             while self._waiting and self._waiting[0][0] <= until:
-                self._file.write(heapq.heappop(self._waiting)[3])
+                self._file.write(heapq.heappop(self._waiting)[2])
                 self.packets += 1
             self._file.flush()
 

@@ -31,8 +31,11 @@ class Session:
         connection: Connection,
         programs: Sequence[Sequence[str]],
         on_output: Callable[[int, bytes], None],
+        lasting: bool = True,
     ) -> None:
         """Start the programs; ON_OUTPUT gets what each prints, by its number, in the session's own thread.
+
+        LASTING ones end only when they are told to; of others it is no problem if they do well.
 
         Raises WgMigrateError where they cannot be started.
         """
@@ -45,6 +48,7 @@ class Session:
         self._connection = connection
         self._on_output = on_output
         self._stopping = False
+        self._lasting = lasting
         self._asked: dict[str, int] = {}
         self._rest = b""
         self._channel = connection.start("pump", json.dumps([list(argv) for argv in programs]))
@@ -145,6 +149,6 @@ class Session:
             self.said[message["program"]] += message["said"]
         elif "status" in message:
             self.status[message["program"]] = message["status"]
-            if not self._stopping:
+            if not self._stopping and (self._lasting or message["status"] != 0):
                 words = self.said[message["program"]].strip().splitlines() or ["without a word"]
                 self._fail(f"a program ended: {words[-1]}")

@@ -134,7 +134,9 @@ def main(snap: int, argv: list[str]) -> int:
     """Run tcpdump, which dies with this process, and return its exit status."""
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv], stdout=subprocess.PIPE)
     signal.signal(signal.SIGINT, lambda *_: process.send_signal(signal.SIGINT))
+    # Where nobody reads, or the file has become too large, this ends, and tcpdump with it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     assert process.stdout is not None
     divider = Divider(snap)
     while portion := os.read(process.stdout.fileno(), PORTION):

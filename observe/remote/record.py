@@ -45,7 +45,13 @@ def start(programs: list[list[str]], seconds: float, size: int) -> None:
         said = DIRECTORY / f"{number}.said"
         unit = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}-{number}"]
         # systemd ends it in time, also where the controller is gone; the kernel stops a file that grows too large.
-        bounds = [f"RuntimeMaxSec={seconds:g}", "KillSignal=SIGINT", f"LimitFSIZE={size}", "TimeoutStopSec=10"]
+        bounds = [
+            f"RuntimeMaxSec={seconds:g}",
+            "KillSignal=SIGINT",
+            f"LimitFSIZE={size}",
+            "LimitCORE=0",
+            "TimeoutStopSec=10",
+        ]
         bounds += [f"StandardOutput=file:{DIRECTORY / str(number)}.pcap", f"StandardError=file:{said}"]
         options = [word for bound in bounds for word in ("--property", bound)]
         subprocess.run([*unit, *options, "--", *argv], check=True)
