@@ -138,7 +138,7 @@ def table(document: dict[str, Any]) -> str:
     lines = [f"{document['seconds']:.1f} s"]
     for point in document["points"]:
         offset, error = point["clock_offset"] * 1000, point["clock_error"] * 1000
-        words = [f"{point['file']:<20} {point['packets']:>8} packets, {point['dropped']} missed"]
+        words = [f"{point['file'] or point['name']:<20} {point['packets']:>8} packets, {point['dropped']} missed"]
         words.append(f"clock {offset:+.2f} ms, give or take {error:.2f} ms")
         words += [f"INCOMPLETE: {point['problem']}"] if point["problem"] else []
         lines.append(f"  {', '.join(words)}")

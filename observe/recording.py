@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Record what the command line asks for and return the exit status: 1 where a host is missing or incomplete."""
+    """Record what the command line asks for and return the exit status: 1 where nothing could be fetched of a host."""
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(capture.table(document))
-    return int(not all(point["complete"] for point in document["points"]))
+    return int(not all(point["file"] for point in document["points"]))
 
 
 def record(wanted: Wanted, seconds: float, size: int) -> dict[str, Any]:

@@ -36,12 +36,11 @@ def _client(state: HostState, now: float) -> list[RenderableType]:
     for name in ("up", "", "down", "", "share", "rtt", "handshake"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     away = _away(state, now)
-    # All bars have one measure, so that they can be compared.
-    most = max([rate for path in view.paths for rate in (path.up, path.down) if rate], default=0.0)
     for path in view.paths:
-        table.add_row(*_path_cells(path, most), style="dim" if away else None)
+        table.add_row(*_path_cells(path, state.peak), style="dim" if away else None)
     lines: list[RenderableType] = [_headline(state, away), Text(f"  {_loop_words(view)}")]
     lines += [Text(f"  {problem}", style="bold red") for problem in view.problems]
+    lines += [Text(f"  LEAK, the last: {state.leak}", style="bold red")] if state.leak else []
     return [*lines, table] if view.paths else lines
 
 
@@ -50,16 +49,16 @@ def _headline(state: HostState, away: str | None) -> Text:
     return line.append(f"  {away}", style="bold red") if away else line
 
 
-def _path_cells(path: PathView, most: float) -> list[RenderableType]:
+def _path_cells(path: PathView, peak: float) -> list[RenderableType]:
     return [
         "▶" if path.active else " ",
         Text(path.name, style="bold" if path.active else ""),
         path.proxy,
         Text(path.health, style=_STYLES.get(path.health, "bold red")),
         bits(path.up),
-        Bar(most or 1.0, 0, path.up or 0.0, width=_BAR, color="cyan"),
+        Bar(peak or 1.0, 0, path.up or 0.0, width=_BAR, color="cyan"),
         bits(path.down),
-        Bar(most or 1.0, 0, path.down or 0.0, width=_BAR, color="magenta"),
+        Bar(peak or 1.0, 0, path.down or 0.0, width=_BAR, color="magenta"),
         "-" if path.share is None else f"{path.share:.0%}",
         "-" if path.rtt is None else f"{path.rtt * 1000:.1f} ms",
         _age(path.handshake_age),
@@ -84,7 +83,7 @@ def _loop_words(view: ClientView) -> str:
     if view.lateness_mean is not None and view.lateness_worst is not None:
         words.append(f"late by {view.lateness_mean * 1000:.2f} ms, at worst {view.lateness_worst * 1000:.1f} ms")
     words.append("leaks are not watched (no tcpdump there)" if view.leaks is None else f"{view.leaks} leaks")
-    if view.held_back is not None:
+    if view.held_back:
         words.append(f"{view.held_back} packets held back")
     return ", ".join(words)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Report = dict[str, Any]
+_WAYS = ("bytes_up", "bytes_down")
+_FADING = 0.97
+"""Of the peak from one report to the next, a second later: half of it is left after 23 s."""
 
 
 @dataclass
@@ -14,7 +17,8 @@ class HostState:
 
     `report` is what `wg-migrate status --json` says (client); `figures` what observe/remote/figures.py says. `heard` is
     when something was heard last, in seconds of the monotonic clock. `leaks` counts the packets that left a client
-    beside its tunnel while it was watched; None where nobody can tell.
+    beside its tunnel while it was watched, and `leak` is the last of them as tcpdump prints it; None where nobody can
+    tell. `peak` is the highest rate of a path, in bytes a second, slowly forgotten: the measure of all bars.
     """
 
     name: str
@@ -27,11 +31,15 @@ class HostState:
     figures_before: Report | None = None
     leaks: int | None = None
     leak: str | None = None
+    peak: float = 0.0
 
     def take_report(self, report: Report, now: float) -> None:
         """Take what the client's command said; one with key `error` tells no more than that."""
         self.heard, self.problem = now, None
         self.report_before, self.report = self.report, report
+        paths = report.get("paths", {})
+        rates = [rate(self.report_before, report, "paths", path, key) for path in paths for key in _WAYS]
+        self.peak = max([self.peak * _FADING, *filter(None, rates)])
 
     def take_figures(self, figures: Report, now: float) -> None:
         """Take what a host's figures are."""

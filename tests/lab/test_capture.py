@@ -260,3 +260,27 @@ def test_a_host_without_tcpdump_is_refused_and_nothing_is_written(deployed: Lab,
     assert done.returncode == 1
     assert done.stderr.startswith("capture: no tcpdump on exit: install it there")
     assert not (tmp_path / "made").exists()
+
+
+def test_hosts_capture_by_themselves_up_to_a_size_and_are_left_as_they_were(deployed: Lab, tmp_path: Path) -> None:
+    directory = tmp_path / "made"
+    deployed.run(EXIT, "DEBIAN_FRONTEND=noninteractive apt-get purge --yes --autoremove tcpdump")
+    before = deployed.run(EXIT, "dpkg --get-selections")
+    options = {"capture_seconds": 4, "capture_megabytes": 1, "capture_snap": 0, "capture_to": str(directory)}
+    words = [word for name, value in options.items() for word in ("-e", f"{name}={value}")]
+    with deployed.running(CLIENT, f"while :; do {traffic(5, '-b', '4M')} >/dev/null; done"):
+        said = deployed.play("playbooks/capture.yml", *words)
+    assert "exit.pcapng" in said
+    assert deployed.run(EXIT, "dpkg --get-selections") == before
+    for host in HOSTS:
+        assert deployed.run(host, "ls /var/tmp/wg-migrate-capture", check=False) == ""
+        assert deployed.run(host, "systemctl list-units --all --plain --no-legend 'wg-migrate-capture*'") == ""
+    assert no_tcpdump_is_left(deployed)
+    found = read(directory)
+    points = {point["name"]: point for point in found.document["points"]}
+    assert "the size limit was reached" in points[CLIENT]["problem"]
+    for host in HOSTS:
+        times = [packet.time for _, packet in found.files[host].packets]
+        assert times == sorted(times)
+        assert 0 < sum(len(packet.data) for _, packet in found.files[host].packets) < 1_000_000
+    deployed.run(EXIT, "apt-get install --yes --no-install-recommends tcpdump")
