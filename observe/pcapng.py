@@ -1,0 +1,74 @@
+"""Writing a capture of several devices as one pcapng file (draft-ietf-opsawg-pcapng), block by block. Pure.
+
+The libraries that write this format put one interface into a file, or take 20 µs for a packet and more: a busy tunnel
+brings ten packets in a millisecond.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from observe.pcap import Packet
+
+_SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
+_COMMENT, _APPLICATION = 1, 4
+_NAME, _DESCRIPTION, _RESOLUTION, _FILTER = 2, 3, 9, 11
+_RECEIVED, _DROPPED = 4, 5
+_NANOSECONDS = b"\x09"
+_LIBPCAP_EXPRESSION = b"\x00"
+_PACKET_HEAD = struct.Struct("<7I")
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A captured device: its name, a word about it, LINKTYPE_..., the snap length in bytes, and tcpdump's filter."""
+
+    name: str
+    description: str
+    link_type: int
+    snap: int
+    expression: str
+
+
+def section(comment: str) -> bytes:
+    """Return the block that begins a file, of a length that is not known yet."""
+    options = _options([(_COMMENT, comment.encode()), (_APPLICATION, b"wg-migrate capture")])
+    return _block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+
+
+def interface(about: Interface) -> bytes:
+    """Return the block that describes a device; the first has number 0. Times are in nanoseconds."""
+    options = [
+        (_NAME, about.name.encode()),
+        (_DESCRIPTION, about.description.encode()),
+        (_RESOLUTION, _NANOSECONDS),
+        (_FILTER, _LIBPCAP_EXPRESSION + about.expression.encode()),
+    ]
+    return _block(_INTERFACE, struct.pack("<HHI", about.link_type, 0, about.snap) + _options(options))
+
+
+def packet(number: int, seen: Packet) -> bytes:
+    """Return the block of a packet on the device with this number."""
+    kept = len(seen.data)
+    padded = kept + (-kept & 3)
+    size = 32 + padded
+    head = _PACKET_HEAD.pack(_PACKET, size, number, seen.time >> 32, seen.time & 0xFFFFFFFF, kept, seen.length)
+    return b"".join((head, seen.data, bytes(padded - kept), size.to_bytes(4, "little")))
+
+
+def statistics(number: int, time: int, received: int, dropped: int) -> bytes:
+    """Return the block that ends a device: packets that its filter let through, and those that were missed."""
+    options = _options([(_RECEIVED, struct.pack("<Q", received)), (_DROPPED, struct.pack("<Q", dropped))])
+    return _block(_STATISTICS, struct.pack("<III", number, time >> 32, time & 0xFFFFFFFF) + options)
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    size = len(body) + 12
+    return struct.pack("<II", kind, size) + body + struct.pack("<I", size)
+
+
+def _options(options: Sequence[tuple[int, bytes]]) -> bytes:
+    parts = [struct.pack("<HH", code, len(value)) + value + bytes(-len(value) & 3) for code, value in options]
+    return b"".join(parts) + bytes(4)  # opt_endofopt
