@@ -124,6 +124,11 @@ tunnel:
           type: str
           returned: always
           sample: up
+        held:
+          description: Whether it is left out for a while because somebody asked for that (C(wg-migrate hold)).
+          type: bool
+          returned: always
+          sample: false
         why:
           description: Why it is in this state, as a sentence.
           type: str

@@ -12,8 +12,8 @@ version_added: 1.0.0
 description:
   - Writes C(/etc/wireguard/NAME.conf), and enables and starts C(wg-quick@NAME).
   - Compares with what runs, not only with files, so that a run that was cut off is finished by the next one.
-  - Peers that come, go or change never disturb the others; their routes follow. Another port, MTU, address or private
-    key restarts the interface.
+  - Peers that come, go or change never disturb the others; their routes follow. Another private key ends all
+    sessions; another port, MTU or address restarts the interface.
   - The firewall is one table C(inet wg_migrate_NAME), loaded before the interface is up, also at boot. It is compared
     by a fingerprint in its comment.
   - A file, device or unit of that name that wg-migrate did not make is refused, or left alone by O(state=absent).
@@ -51,6 +51,11 @@ options:
     type: int
   private_key_file:
     description: File with the private key, as M(wireguard_keys) makes it. In check mode it may be missing.
+    type: path
+  next_private_key_file:
+    description:
+      - Where this file is there, its key takes the place of the one in O(private_key_file), and the file goes. All
+        sessions end with the old key, and nothing is restarted.
     type: path
   peers:
     description:
@@ -174,6 +179,7 @@ ARGUMENT_SPEC = {
     "listen_port": {"type": "int"},
     "mtu": {"type": "int"},
     "private_key_file": {"type": "path", "no_log": False},
+    "next_private_key_file": {"type": "path", "no_log": False},
     "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER_SPEC},
     "nftables": {"type": "str", "default": ""},
     "sysctls": {"type": "dict", "default": {}},
@@ -182,10 +188,11 @@ ARGUMENT_SPEC = {
 
 def run_present(module: AnsibleModule, system: System) -> dict[str, Any]:
     """Make the interface as the parameters say and return the result; raises WgMigrateError."""
-    asked = quick_conf.wanted(module.params, _private_key(module, system))
+    replacement = _replacement(module, system)
+    asked = quick_conf.wanted(module.params, replacement.text if replacement else _private_key(module, system))
     want = quick_have.with_advertised_routes(system, asked)
     have = quick_have.read(system, want.name, want.sysctls)
-    planned = quick.plan(have, want)
+    planned = quick.plan(have, want, replacement)
     if not module.check_mode:
         quick.apply(system, planned.steps)
     for name in planned.left_out:
@@ -208,6 +215,19 @@ def _private_key(module: AnsibleModule, system: System) -> str:
     if not keys.is_key(key) and not module.check_mode:
         raise WgMigrateError(f"There is no private key in {path}: make one with wireguard_keys first.")
     return key if keys.is_key(key) else ""
+
+
+def _replacement(module: AnsibleModule, system: System) -> quick.Replacement | None:
+    """Return the key that takes the place of the old one, if there is one; raises WgMigrateError for what is none."""
+    if module.params["next_private_key_file"] is None:
+        return None
+    path = read_path("next_private_key_file", module.params["next_private_key_file"])
+    text = (system.read(path) or "").strip()
+    if not text:
+        return None
+    if not keys.is_key(text):
+        raise WgMigrateError(f"{path} holds no WireGuard key: remove it, and make one with wireguard_keys.")
+    return quick.Replacement(text, path, read_path("private_key_file", module.params["private_key_file"]))
 
 
 def run_absent(module: AnsibleModule, system: System) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import confirmation, control, keeper, loop_service, metrics, status_text, tunnel
+from . import confirmation, control, keeper, loop_service, metrics, rotation, status_text, tunnel
 from .config import APPLICATION_NAMESPACE, load
 from .errors import WgMigrateError
 from .reading import read_interval
@@ -57,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     interval.set_defaults(run=_interval)
     session = commands.add_parser("new-session", help="begin a session: weights and batches are drawn anew")
     session.set_defaults(run=_new_session)
+    hold = commands.add_parser("hold", help="leave a path out for a while, if there is another")
+    hold.add_argument("path", help="such as wgnet1")
+    hold.add_argument("seconds", help="up to 3600; 0 takes it back")
+    hold.set_defaults(run=_hold)
+    adopt = commands.add_parser("adopt", help="use the new keys towards a peer (rotate-keys.yml does this)")
+    adopt.add_argument("peer", help="name of the proxy or exit")
+    adopt.add_argument("public_key", help="its own new public key")
+    adopt.add_argument("--in", dest="later", type=int, metavar="SECONDS", help="not now, but then, unless it is done")
+    adopt.set_defaults(run=_adopt)
     measures = commands.add_parser("metrics", help="write the state for node_exporter's textfile collector")
     measures.add_argument("file", help="whole path, ending in .prom")
     measures.set_defaults(run=_metrics)
@@ -117,6 +126,17 @@ def _new_session(_options: argparse.Namespace, _system: System) -> None:
 
 def _interval(options: argparse.Namespace, _system: System) -> None:
     control.ask({"command": "interval", "interval": read_interval(options.seconds)})
+
+
+def _hold(options: argparse.Namespace, _system: System) -> None:
+    control.ask({"command": "hold", "path": options.path, "seconds": options.seconds})
+
+
+def _adopt(options: argparse.Namespace, system: System) -> None:
+    if options.later is not None:
+        rotation.adopt_later(system, options.peer, options.public_key, options.later)
+    elif rotation.adopt(system, options.peer, options.public_key):
+        print(f"the new keys towards {options.peer} are in use")
 
 
 def _exec(options: argparse.Namespace, system: System) -> None:

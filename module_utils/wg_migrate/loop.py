@@ -6,6 +6,7 @@ the loop only draws the table anew: for each session, and when the paths to use 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from .addresses import endpoint
 from .batch_table import BatchTable
 from .batches import draw_batches
 from .choice import Chooser
-from .config import INNER_DEVICE, Config, Exit, Path
+from .config import INNER_DEVICE, Config, Exit, Path, load
 from .deadlines import Deadlines
 from .errors import WgMigrateError
 from .figures import Figures
@@ -23,7 +24,7 @@ from .health import DOWN
 from .installed_code import fingerprint
 from .nudge import Nudge
 from .randomness import generator
-from .reading import read_interval, shown
+from .reading import read_interval, read_number, shown
 from .repair import Repair
 from .roads import Roads
 from .route_switch import RouteSwitch
@@ -45,6 +46,8 @@ _SOON = 0.05
 """Seconds by which a look is made earlier, together with a switch, at most."""
 _NUDGE_PAUSE = 0.004
 """Seconds between two small packets: each costs six processes' work, and on its way it is blurred by more."""
+_LONGEST_HOLD = 3600
+"""Seconds."""
 _FRESH = 0.005
 """Seconds for which the counters are fresh enough to keep a cap."""
 
@@ -73,8 +76,6 @@ class Loop:
         self._roads = Roads(switch, self._names, config.overlay_address)
         marks = [f"{path_mark(name):#x}" for name in self._names]
         self._table = BatchTable(system, marks, config.exit.address, config.exit.port)
-        self._unpin_inner = _unpin(INNER_DEVICE, config.exit)
-        self._unpin_outer = [_unpin(path.name, path) for path in known_paths(config)]
         self._present: list[bool] = []
         self._usable: list[int] = []
         self._drawn_for: list[int] = []
@@ -221,8 +222,13 @@ class Loop:
             self.take(parse({**document, "period": period}), now)
         elif command == "new_session":
             self.new_session(now)
+        elif command == "hold":
+            seconds = read_number("seconds", request.get("seconds"), 0, _LONGEST_HOLD, "60")
+            self._watch.hold(request.get("path"), now + seconds)
         elif command != "status":
-            raise WgMigrateError(f"unknown command {shown(command)}: send status, schedule, interval or new_session")
+            raise WgMigrateError(
+                f"unknown command {shown(command)}: send status, schedule, interval, new_session or hold"
+            )
         return self.status(now)
 
     def status(self, now: float) -> dict[str, Any]:
@@ -320,7 +326,7 @@ class Loop:
         """Ask for the tunnel to be rebuilt where a device is gone."""
         present = [path.present for path in self._watch.paths]
         if self._present and present != self._present:
-            self._system.attempt(self._unpin_inner)
+            self._unpin(INNER_DEVICE)
             self.next_find, self._hasty_until = now, now + _HASTE
         self._present = present
         if self._nudge.lost() or not all(present):
@@ -328,9 +334,25 @@ class Loop:
 
     def _see_silence(self, now: float) -> None:
         """Have the device of a path that says no more ask the routes anew: the uplink's address may have changed."""
-        for path, unpin in zip(self._watch.paths, self._unpin_outer):
+        for path, name in zip(self._watch.paths, self._names):
             if path.fell_silent(now):
-                self._system.attempt(unpin)
+                self._unpin(name)
+
+    def _unpin(self, device: str) -> None:
+        """Set the endpoint of a device's peer to what it is.
+
+        wireguard-go sends from the address and by the device that the last packet came in by, also when these are gone:
+        for 15 s, until it shakes hands again. With its endpoint set anew it asks the routes.
+        """
+        with contextlib.suppress(WgMigrateError):  # a configuration that is damaged meanwhile
+            config = load(
+                self._system
+            )  # a peer's key may be another one by now, and the old one would be a second peer
+            peers: dict[str, Exit | Path] = {INNER_DEVICE: config.exit, **{path.name: path for path in config.paths}}
+            peer = peers.get(device)
+            if peer and peer.public_key:
+                where = endpoint(peer.address, peer.port)
+                self._system.attempt(["wg", "set", device, "peer", peer.public_key, "endpoint", where])
 
     def _begin_session(self, now: float) -> None:
         self._watch.new_session()
@@ -343,15 +365,6 @@ class Loop:
         self._nudges_since_look += 1
         if not self._nudge.send():
             self.figures.nudges_failed += 1
-
-
-def _unpin(device: str, peer: Exit | Path) -> list[str]:
-    """Return the command that sets a peer's endpoint to what it is.
-
-    wireguard-go sends from the address and by the device that the last packet came in by, also when these are gone: for
-    15 s, until it shakes hands again. With its endpoint set anew it asks the routes.
-    """
-    return ["wg", "set", device, "peer", str(peer.public_key), "endpoint", endpoint(peer.address, peer.port)]
 
 
 _BY_PACKETS = ("packets", "packets_mean", "batches")

@@ -87,7 +87,16 @@ class Plan:
         return [step.words for step in self.steps if step.words]
 
 
-def plan(have: Have, want: Wanted) -> Plan:
+@dataclass(frozen=True)
+class Replacement:
+    """A private key that takes the place of the one in a file, and the file in which it has waited."""
+
+    text: str = field(repr=False)
+    waits_in: str
+    path: str
+
+
+def plan(have: Have, want: Wanted, replacement: Replacement | None = None) -> Plan:
     """Return what makes the interface as wanted; raises WgMigrateError before anything that is not ours is touched."""
     _refuse_foreign(have, want.name)
     _refuse_collisions(have, want)
@@ -101,6 +110,7 @@ def plan(have: Have, want: Wanted) -> Plan:
         *_plan_table(have, want, loads_itself=bool(revival)),
         *([] if revival else _plan_old_routes(have, want, peers)),
         *_plan_conf(have, want.name, conf),
+        *_plan_replacement(replacement),
         *_plan_enabling(have, want.name),
         *(revival or _plan_peers(have, want, peers)),
     ]
@@ -197,6 +207,13 @@ def _plan_conf(have: Have, name: str, conf: str) -> list[Step]:
     return [Write(f"write {path}", path, conf, CONF_MODE)]
 
 
+def _plan_replacement(replacement: Replacement | None) -> list[Step]:
+    if replacement is None:
+        return []
+    words = f"replace the private key in {replacement.path}"
+    return [Write(words, replacement.path, f"{replacement.text}\n", CONF_MODE), Remove("", replacement.waits_in)]
+
+
 def _plan_unit(have: Have, name: str, wanted: str | None) -> list[Step]:
     """Add to the unit what wireguard-go needs, or take it away; systemd is told at once."""
     if have.dropin == wanted:
@@ -227,8 +244,6 @@ def _plan_revival(have: Have, want: Wanted, another_unit: bool) -> list[Step]:
 
 def _interface_changes(device: Device, want: Wanted) -> list[str]:
     changes = []
-    if want.private_key and device.private_key != want.private_key:
-        changes.append("other private key")
     if want.listen_port not in (None, device.listen_port):
         changes.append(f"port {device.listen_port} -> {want.listen_port}")
     if want.mtu not in (None, device.mtu):
@@ -273,9 +288,11 @@ def _plan_peers(have: Have, want: Wanted, peers: list[Peer]) -> list[Step]:
     paths = Paths(want.name)
     after = {peer.public_key: Configured(peer.preshared_key, frozenset(peer.allowed_ips)) for peer in peers}
     steps: list[Step] = []
+    changes = ["other private key"] if want.private_key and have.device.private_key != want.private_key else []
     if after != have.device.peers:
         known = {peer.public_key: peer.name for peer in [*parse_peers(have.conf), *peers]}
-        changes = _peer_changes(have.device.peers, after, known)
+        changes += _peer_changes(have.device.peers, after, known)
+    if changes:
         steps.append(Run(f"reload {paths.unit}: {', '.join(changes)}", ("systemctl", "reload", paths.unit)))
     missing = sorted(set(wanted_routes(want, peers)) - have.device.routes)
     return steps + [

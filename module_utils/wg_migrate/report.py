@@ -20,6 +20,7 @@ from .system import System
 
 LOOP_KEYS = (
     "health",
+    "held",
     "why",
     "since_seconds",
     "rtt",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from .errors import WgMigrateError
 from .health import DOWN, SUSPECT, UP, PathHealth
+from .reading import shown
 from .schedule import Health
 from .sessions import Session, is_live
 
@@ -90,6 +92,16 @@ class Watch:
         self._listening_until = now
         self.up_since_look = 0
         self.next_look = now
+        self._held: dict[int, float] = {}
+
+    def hold(self, name: object, until: float) -> None:
+        """Leave a path out until then, while there is another; a time that has passed takes it back.
+
+        Raises WgMigrateError where there is no path of this name.
+        """
+        if name not in self.names:
+            raise WgMigrateError(f"{shown(name)} is no path: write one of {', '.join(self.names)}")
+        self._held[self.names.index(str(name))] = until
 
     def settle(self, settings: Health) -> None:
         """Take other settings from now on."""
@@ -118,6 +130,7 @@ class Watch:
 
         `nudges` is how many packets the loop itself has sent through wg0 since the last look.
         """
+        self._held = {number: until for number, until in self._held.items() if now < until}
         self._receive(now)
         counters = self._read_counters()
         sent_by_all = received_by_all = 0
@@ -154,13 +167,19 @@ class Watch:
         """Return the numbers of the paths that are not down; without any, the best that there is."""
         found = [number for number, path in enumerate(self.paths) if path.state != DOWN]
         if found:
-            return found
+            return self._without_held(found)
         # Nothing passes, as far as is known. If only the probes fail, this keeps the traffic going.
         return [number for number, path in enumerate(self.paths) if path.present and path.session_live]
 
     def usable(self) -> list[int]:
         """Return the numbers of the paths to send by now: a suspect one is left out while another is up."""
-        return [number for number, path in enumerate(self.paths) if path.state == UP] or self.standing()
+        return (
+            self._without_held([number for number, path in enumerate(self.paths) if path.state == UP])
+            or self.standing()
+        )
+
+    def _without_held(self, paths: list[int]) -> list[int]:
+        return [number for number in paths if number not in self._held] or paths
 
     def all_down(self) -> bool:
         """Tell whether no path is known to pass anything."""
@@ -187,6 +206,7 @@ class Watch:
         return {
             "live": path.session_live,
             "health": path.state,
+            "held": number in self._held,
             "why": path.why,
             "since_seconds": round(now - path.since, 3),
             "rtt": None if path.rtt is None else round(path.rtt, 6),

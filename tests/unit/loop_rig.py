@@ -8,9 +8,9 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from client_samples import CONFIG
+from client_samples import CONFIG, public_key
 from fake_system import Answer, FakeSystem
-from wg_migrate.config import Config, Path
+from wg_migrate.config import PATH, Config, Path, dump
 from wg_migrate.loop import Loop
 from wg_migrate.repair import REQUEST, Repair
 from wg_migrate.route_switch import encode
@@ -27,7 +27,9 @@ _ATTRIBUTES, _OIF, _TABLE = 28, 4, 15  # linux/rtnetlink.h
 
 
 def paths(count: int) -> list[Path]:
-    return [Path(f"wgnet{n}", f"proxy{n}", f"192.0.2.1{n}", 51820, f"PUBLIC-OF-PROXY{n}") for n in range(1, count + 1)]
+    return [
+        Path(f"wgnet{n}", f"proxy{n}", f"192.0.2.1{n}", 51820, public_key(f"PROXY{n}")) for n in range(1, count + 1)
+    ]
 
 
 class World:
@@ -234,7 +236,7 @@ class Rig:
             "nft -f -": self.nft.apply,
             "wg set wg0": "",
         }
-        self.system = FakeSystem(answers)
+        self.system = FakeSystem(answers, {PATH: dump(self.config)})
         self.switch, self.nudge = FakeSwitch(self.world), FakeNudge()
         switch: Any = self.switch
         nudge: Any = self.nudge

@@ -311,3 +311,51 @@ def test_a_refused_request_leaves_everything_as_it_was(running: dict[str, Any], 
         rig.loop.handle(request_, rig.now)
     assert rig.status() == before
     assert (rig.nft.table, rig.loop.wake()) == (table, wake)
+
+
+def test_a_path_that_is_held_carries_nothing_until_its_time_is_over() -> None:
+    rig = Rig(count=3)
+    rig.loop.handle({"command": "hold", "path": "wgnet2", "seconds": 5}, rig.now)
+    before = {name: path["switches"] for name, path in rig.status()["paths"].items()}
+    rig.run(3)
+    after = {name: path["switches"] for name, path in rig.status()["paths"].items()}
+    assert {name for name in after if after[name] > before[name]} == {"wgnet1", "wgnet3"}
+    assert rig.status()["paths"]["wgnet2"]["held"]
+    rig.run(5)
+    assert rig.status()["paths"]["wgnet2"]["switches"] > after["wgnet2"]
+    assert not rig.status()["paths"]["wgnet2"]["held"]
+
+
+def test_of_paths_that_are_all_held_or_down_one_is_used_all_the_same() -> None:
+    rig = Rig(count=2)
+    rig.loop.handle({"command": "hold", "path": "wgnet1", "seconds": 60}, rig.now)
+    rig.world.alive["wgnet2"] = False
+    rig.run(2)
+    assert rig.status()["active"] == "wgnet1"
+
+
+def test_batches_leave_a_held_path_out() -> None:
+    rig = Rig({"packets": [50, 70]}, count=2)
+    rig.loop.handle({"command": "hold", "path": "wgnet1", "seconds": 60}, rig.now)
+    rig.run(1)
+    assert rig.nft.table is not None
+    assert {mark for mark, _ in rig.nft.table} == {0x5802}
+    rig.loop.handle({"command": "hold", "path": "wgnet1", "seconds": 0}, rig.now)
+    rig.run(1)
+    assert {mark for mark, _ in rig.nft.table} == {0x5801, 0x5802}
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"path": "wgnet9", "seconds": 1}, "'wgnet9' is no path: write one of wgnet1, wgnet2"),
+        ({"path": None, "seconds": 1}, "None is no path"),
+        ({"path": "wgnet1"}, "seconds None is not a number: write a number from 0 to 3600"),
+        ({"path": "wgnet1", "seconds": 3601}, "out of range"),
+    ],
+)
+def test_a_hold_that_makes_no_sense_is_refused(request_: dict[str, Any], said: str) -> None:
+    rig = Rig(count=2)
+    with pytest.raises(WgMigrateError, match=said):
+        rig.loop.handle({"command": "hold", **request_}, rig.now)
+    assert not any(path["held"] for path in rig.status()["paths"].values())

@@ -93,7 +93,7 @@ def test_the_endpoint_of_wg0_is_set_anew_when_a_device_comes_or_goes() -> None:
 
 def test_a_path_that_falls_silent_is_made_to_ask_the_routes_once_each_time() -> None:
     rig = Rig(count=2)
-    unpin = "wg set wgnet1 peer PUBLIC-OF-PROXY1 endpoint 192.0.2.11:51820"
+    unpin = f"wg set wgnet1 peer {public_key('PROXY1')} endpoint 192.0.2.11:51820"
     for times in (1, 2):
         rig.world.alive["wgnet1"] = False
         rig.run(5)

@@ -109,7 +109,6 @@ def test_a_bare_host_gets_everything_in_an_order_that_never_leaves_it_open(want:
     [
         ({"listen_port": 1}, "port 1 -> 51820"),
         ({"mtu": 1300}, "MTU 1300 -> 1420"),
-        ({"private_key": "other"}, "other private key"),
         ({"addresses": frozenset({"10.0.0.1/24"})}, "addresses 10.0.0.1/24 -> none"),
     ],
 )
@@ -117,6 +116,25 @@ def test_another_interface_part_restarts(want: Wanted, changes: dict[str, Any], 
     planned = quick.plan(but(settled(want), **changes), want)
     assert commands(planned) == [RESTART]
     assert planned.actions == [f"restart {PATHS.unit}: {reason}"]
+
+
+def test_another_private_key_is_loaded_without_a_restart(want: Wanted) -> None:
+    planned = quick.plan(but(settled(want), private_key="other"), want)
+    assert commands(planned) == [RELOAD]
+    assert planned.actions == [f"reload {PATHS.unit}: other private key"]
+
+
+def test_a_private_key_takes_the_place_of_the_one_before_as_the_interface_does(want: Wanted) -> None:
+    """The file comes after the configuration and before the reload, so that a run that was cut off is finished."""
+    replacement = quick.Replacement(want.private_key, "/keys/next/wgnet.key", "/keys/wgnet.key")
+    have = but(dataclasses.replace(settled(want), conf=f"{settled(want).conf}# before\n"), private_key="other")
+    steps = quick.plan(have, want, replacement).steps
+    places = [step.path if isinstance(step, (quick.Write, quick.Remove)) else step.argv for step in steps]
+    assert places == [PATHS.conf, "/keys/wgnet.key", "/keys/next/wgnet.key", RELOAD]
+    written = steps[1]
+    assert isinstance(written, quick.Write)
+    assert (written.text, written.mode) == (f"{want.private_key}\n", 0o600)
+    assert want.private_key not in str(steps)
 
 
 def test_a_peer_is_added_without_a_restart(want: Wanted) -> None:

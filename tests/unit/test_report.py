@@ -18,6 +18,7 @@ NOT_RUNNING = "the migration loop is not running: start it with playbooks/migrat
 OF_PATH = {
     "live": True,
     "health": "up",
+    "held": False,
     "why": "it answers",
     "since_seconds": 12.0,
     "rtt": 0.0012,
