@@ -75,13 +75,18 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 VARIABLES = (
     "ansible_host",
+    "cloud_hosts",
     "network_address",
+    "network_asn",
+    "network_diversity",
     "network_exit",
     "network_inner",
     "network_inner_address",
     "network_listen_port",
     "network_overlay",
     "network_overlay_address",
+    "network_provider",
+    "network_region",
     "network_uplink_mtu",
     "client_scope",
     "migration_interval",

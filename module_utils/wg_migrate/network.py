@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .diversity import diversity_of, shared_networks
 from .inventory import Host, Inventory, exit_address, exit_of, network_of
 from .inventory_check import inventory_errors
 
@@ -73,7 +74,7 @@ def assign_addresses(network: ipaddress.IPv4Network, clients: list[Host], variab
 
 def _warnings(inventory: Inventory) -> list[str]:
     if len(inventory.proxies) > 1:
-        return []
+        return shared_networks(inventory) if diversity_of(inventory) == "warn" else []
     alone = inventory.proxies[0].name
     return [f"{alone} is the only proxy: its network sees all traffic. Add a second host to group 'proxies'."]
 
