@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-kernel test-lab test-faults requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: bootstrap-tests  ## style, types, documentation against code
 
 test-unit: bootstrap-tests  ## pure code; no root, seconds
 	@scripts/test unit
+
+test-cloud: bootstrap-tests  ## provisioning against fakes of the providers; no root
+	@scripts/test cloud
 
 test-kernel: bootstrap-tests  ## real namespaces and devices; root
 	@scripts/test kernel

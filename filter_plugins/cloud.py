@@ -60,10 +60,10 @@ EXAMPLES = """
 RETURN = """
 _value:
   description:
-    - RV(_value.hosts) as a list, RV(_value.errors) as a list of sentences, RV(_value.access_errors) as those of them that
-      matter for taking away, too.
-    - RV(_value.providers) are those that the inventory has a plugin's file for, RV(_value.aws_regions) where at AWS it looks;
-      RV(_value.known_hosts) is the file beside them.
+    - RV(_value.hosts) as a list, RV(_value.errors) as a list of sentences, RV(_value.access_errors) as those of
+      them that matter for taking away, too.
+    - RV(_value.providers) are those that the inventory has a plugin's file for, RV(_value.aws_regions) where at AWS it
+      looks; RV(_value.known_hosts) is the file beside them.
   type: dict
 """
 
@@ -102,7 +102,9 @@ def _host(host: cloud.CloudHost, settings: Mapping[str, Any], proxies: list[str]
 
 def _plugin_files(sources: list[str]) -> dict[str, Path]:
     """Return the files of the inventory's plugins, by the provider."""
-    paths = [path for source in map(Path, sources) for path in (sorted(source.iterdir()) if source.is_dir() else [source])]
+    paths = [
+        path for source in map(Path, sources) for path in (sorted(source.iterdir()) if source.is_dir() else [source])
+    ]
     return {
         name: path
         for path in paths
@@ -131,7 +133,9 @@ def _proxies(
             addresses.append(str(read_host_address(address)))
         except ValueError:
             if name not in wanted:
-                errors.append(f"{name}: {address} is not an IPv4 address: write ansible_host or network_address for it.")
+                errors.append(
+                    f"{name}: {address} is not an IPv4 address: write ansible_host or network_address for it."
+                )
     return addresses, errors
 
 

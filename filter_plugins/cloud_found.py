@@ -25,8 +25,8 @@ positional: hosts, settings, only
 options:
   _input:
     description:
-      - The answers of Hetzner as C(servers), C(firewalls), C(keys) and C(pricing), those of AWS as C(instances) and C(groups),
-        each a list of the results of a loop over the regions. Empty for a provider that was not asked.
+      - The answers of Hetzner as C(servers), C(firewalls), C(keys) and C(pricing), those of AWS as C(instances) and
+        C(groups), each a list of the results of a loop over the regions. Empty for a provider that was not asked.
     type: dict
     required: true
   hosts:
@@ -65,7 +65,10 @@ _value:
 
 
 def wg_cloud_found(
-    answers: Mapping[str, Any], hosts: list[Mapping[str, Any]], settings: Mapping[str, Any], only: list[str] | None = None
+    answers: Mapping[str, Any],
+    hosts: list[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    only: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the judgement as plain data."""
     fields = [field.name for field in dataclasses.fields(CloudHost)]

@@ -19,8 +19,8 @@ PARTS = ("proxy", "exit")
 LABEL = "wg-migrate-network"
 """Whatever bears it, with the network's name, is ours; nothing else is touched."""
 _KEYS = ("part", "provider", "region", "type", "image", "port")
-# Both become one host name, and labels: RFC 1123, and https://docs.hetzner.cloud/#labels. Security groups of AWS must not
-# begin with sg-.
+# Both become one host name, and labels: RFC 1123, and https://docs.hetzner.cloud/#labels. Security groups of AWS must
+# not begin with sg-.
 _NAME = re.compile(r"(?!sg(?:-|$))[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]{50,}={0,3}(?: [^\n]*)?\n?")
@@ -62,7 +62,10 @@ def plan_cloud(settings: Mapping[str, Any]) -> tuple[list[CloudHost], list[str]]
     errors = _setting_errors(settings)
     wanted = settings["hosts"]
     if not isinstance(wanted, Mapping) or not wanted:
-        return [], [*errors, f"cloud_hosts is {shown(wanted)}: write at least one host, for example {_example('proxy1')}."]
+        return [], [
+            *errors,
+            f"cloud_hosts is {shown(wanted)}: write at least one host, for example {_example('proxy1')}.",
+        ]
     hosts: list[CloudHost] = []
     for name, entry in wanted.items():
         try:
@@ -75,11 +78,11 @@ def plan_cloud(settings: Mapping[str, Any]) -> tuple[list[CloudHost], list[str]]
 def access_errors(files: Mapping[str, Mapping[str, Any]], network: object, environment: Collection[str]) -> list[str]:
     """Return what keeps us from asking the providers, and Ansible from seeing what is ours.
 
-    `files` is what the files of the inventory's plugins hold, by the provider; `environment` the names of its variables.
+    `files` is what the files of the inventory's plugins hold, by the provider; `environment` the variables' names.
     """
     errors = [
-        f"{PROVIDERS[name].title} has no credentials: export {_alternatives(PROVIDERS[name])}, and run this again; or take "
-        f"{PROVIDERS[name].plugin_file} out of the inventory."
+        f"{PROVIDERS[name].title} has no credentials: export {_alternatives(PROVIDERS[name])}, and run this again; or "
+        f"take {PROVIDERS[name].plugin_file} out of the inventory."
         for name in sorted(files)
         if not any(set(variables) <= set(environment) for variables in PROVIDERS[name].credentials)
     ]
@@ -88,16 +91,20 @@ def access_errors(files: Mapping[str, Mapping[str, Any]], network: object, envir
     if not _is_text(network, _NAME):
         return [*errors, _network_error(network)]
     if "hetzner" in files and files["hetzner"].get("label_selector") != f"{LABEL}={network}":
-        errors.append(f"{PROVIDERS['hetzner'].plugin_file} shows another network: write label_selector: {LABEL}={network}.")
+        errors.append(
+            f"{PROVIDERS['hetzner'].plugin_file} shows another network: write label_selector: {LABEL}={network}."
+        )
     filters = files.get("aws", {}).get("filters")
     if "aws" in files and (not isinstance(filters, Mapping) or filters.get(f"tag:{LABEL}") != network):
-        errors.append(f"{PROVIDERS['aws'].plugin_file} shows another network: write tag:{LABEL}: {network} below filters.")
+        errors.append(
+            f"{PROVIDERS['aws'].plugin_file} shows another network: write tag:{LABEL}: {network} below filters."
+        )
     regions = files.get("aws", {}).get("regions")
     known = PROVIDERS["aws"].regions
     if "aws" in files and not (isinstance(regions, list) and regions and all(region in known for region in regions)):
         errors.append(
-            f"{PROVIDERS['aws'].plugin_file}: regions is {shown(regions)}: write a list, for example [eu-north-1]; there are "
-            f"{', '.join(known)}."
+            f"{PROVIDERS['aws'].plugin_file}: regions is {shown(regions)}: write a list, for example [eu-north-1]; "
+            f"there are {', '.join(known)}."
         )
     return errors
 
@@ -122,8 +129,8 @@ def unseen_errors(hosts: list[CloudHost], files: Mapping[str, Mapping[str, Any]]
 def rules_of(host: CloudHost, management: Collection[str], proxies: Collection[str]) -> list[dict[str, Any]]:
     """Return what a provider's firewall is to let in, as the provider's module takes it.
 
-    Clients roam, so a proxy hears anyone; an exit hears the proxies' addresses only. Each client pings the exit through its
-    proxies to see whether a path lives.
+    Clients roam, so a proxy hears anyone; an exit hears the proxies' addresses only. Each client pings the exit through
+    its proxies to see whether a path lives.
     """
     rules = [("tcp", 22, management)]
     if host.part == "proxy":
@@ -178,7 +185,9 @@ def _aws_rule(protocol: str, port: int, sources: list[str]) -> dict[str, Any]:
 def _read_host(name: object, entry: object, network: str) -> CloudHost:
     """Return a machine from what was written for it. Raises WgMigrateError for what cannot be."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise WgMigrateError("no name for a machine: write at most 30 small letters, digits and '-', for example proxy1")
+        raise WgMigrateError(
+            "no name for a machine: write at most 30 small letters, digits and '-', for example proxy1"
+        )
     if not isinstance(entry, Mapping) or not {"part", "provider", "region"} <= set(entry):
         raise WgMigrateError(f"write part, provider and region, for example {_example(name)}")
     unknown = [key for key in entry if key not in _KEYS]
@@ -195,7 +204,9 @@ def _read_host(name: object, entry: object, network: str) -> CloudHost:
         )
     size, image = entry.get("type", provider.default_type), entry.get("image", IMAGES[0])
     if not _is_text(size, provider.type_form):
-        raise WgMigrateError(f"type {shown(size)} is none of {provider.title}: write for example {provider.default_type}")
+        raise WgMigrateError(
+            f"type {shown(size)} is none of {provider.title}: write for example {provider.default_type}"
+        )
     if image not in IMAGES:
         raise WgMigrateError(f"image {shown(image)} is not known: write {' or '.join(IMAGES)}")
     return CloudHost(
@@ -232,16 +243,19 @@ def _setting_errors(settings: Mapping[str, Any]) -> list[str]:
 
 def _management_errors(sources: object, anywhere: bool) -> list[str]:
     if not isinstance(sources, list) or not sources:
-        return [
+        empty = (
             "cloud_management_sources is empty: write the public addresses that Ansible comes from, for example "
             "cloud_management_sources: [192.0.2.1/32]; 'curl https://api.ipify.org' tells yours."
-        ]
+        )
+        return [empty]
     errors = []
     for source in sources:
         try:
             network = ipaddress.IPv4Network(source if isinstance(source, str) else "")
         except ValueError:
-            errors.append(f"cloud_management_sources: {shown(source)} is no IPv4 network: write for example 192.0.2.1/32.")
+            errors.append(
+                f"cloud_management_sources: {shown(source)} is no IPv4 network: write for example 192.0.2.1/32."
+            )
             continue
         if network.prefixlen < _WIDEST and not anywhere:
             errors.append(
@@ -257,8 +271,8 @@ def _is_text(value: object, form: re.Pattern[str]) -> bool:
 
 def _network_error(network: object) -> str:
     return (
-        f"cloud_network {shown(network)} is no name: write at most 30 small letters, digits and '-', not beginning with sg-, "
-        "for example cloud_network: demo."
+        f"cloud_network {shown(network)} is no name: write at most 30 small letters, digits and '-', not beginning "
+        "with sg-, for example cloud_network: demo."
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from .cloud import LABEL, CloudHost, key_material
 from .providers import AWS_PRICES_OF, PROVIDERS, aws_monthly
 
+_KINDS = ("machine", "firewall", "key")
+"""In the order in which they can be destroyed."""
 _DESTROY = "ansible-playbook -i YOUR-INVENTORY playbooks/destroy.yml"
 
 
@@ -55,7 +57,8 @@ def read_instances(region: str, instances: Iterable[Mapping[str, Any]]) -> list[
     return [
         _found(
             instance["tags"], "machine", "aws", region, instance["instance_id"], instance["tags"].get("Name", ""),
-            type=instance["instance_type"], address=instance.get("public_ip_address") or "", state=instance["state"]["name"],
+            type=instance["instance_type"], address=instance.get("public_ip_address") or "",
+            state=instance["state"]["name"],
         )
         for instance in instances
     ]  # fmt: skip
@@ -71,8 +74,8 @@ def conflicts(hosts: Collection[CloudHost], found: Collection[Found], network: s
     errors = []
     for host in hosts:
         errors += [
-            f"{PROVIDERS[each.provider].title} has a {each.kind} {each.full_name} already, and it does not bear the label "
-            f"{LABEL}={network}, so it is not ours: rename it there, or write another cloud_network."
+            f"{PROVIDERS[each.provider].title} has a {each.kind} {each.full_name} already, and it does not bear the "
+            f"label {LABEL}={network}, so it is not ours: rename it there, or write another cloud_network."
             for each in found
             if (each.provider, each.full_name) == (host.provider, host.full_name) and each.network != network
         ]
@@ -80,9 +83,9 @@ def conflicts(hosts: Collection[CloudHost], found: Collection[Found], network: s
         if len(ours) > 1:
             errors.append(f"{host.name} is there {len(ours)} times: take all away with {_destroy(host.name)}.")
         errors += [
-            f"{host.name} is a {each.part} of type {each.type} in {each.region} at {PROVIDERS[each.provider].title}, and "
-            f"cloud_hosts says {host.part}, {host.type}, {host.region}, {PROVIDERS[host.provider].title}: write what is "
-            f"there, or take it away with {_destroy(host.name)}."
+            f"{host.name} is a {each.part} of type {each.type} in {each.region} at {PROVIDERS[each.provider].title}, "
+            f"and cloud_hosts says {host.part}, {host.type}, {host.region}, {PROVIDERS[host.provider].title}: write "
+            f"what is there, or take it away with {_destroy(host.name)}."
             for each in ours[:1]
             if (each.provider, each.region, each.type, each.part) != (host.provider, host.region, host.type, host.part)
         ]
@@ -93,8 +96,8 @@ def strays(hosts: Collection[CloudHost], found: Collection[Found], network: str)
     """Return which machines of ours nobody wants any more, and what that costs is to be ended by."""
     wanted = {host.name for host in hosts}
     return [
-        f"{each.host} ({each.type} in {each.region} at {PROVIDERS[each.provider].title}) is not in cloud_hosts, and goes on "
-        f"costing: take it away with {_destroy(each.host)}."
+        f"{each.host} ({each.type} in {each.region} at {PROVIDERS[each.provider].title}) is not in cloud_hosts, and "
+        f"goes on costing: take it away with {_destroy(each.host)}."
         for each in found
         if each.kind == "machine" and each.network == network and each.host not in wanted
     ]
@@ -103,11 +106,11 @@ def strays(hosts: Collection[CloudHost], found: Collection[Found], network: str)
 def ours_of(found: Collection[Found], network: str, only: Collection[str]) -> list[Found]:
     """Return what bears the network's label, machines first; with `only`, what belongs to these hosts."""
     mine = [each for each in found if each.network == network and (not only or each.host in only)]
-    return sorted(mine, key=lambda each: (each.kind != "machine", each.provider, each.region, each.full_name))
+    return sorted(mine, key=lambda each: (_KINDS.index(each.kind), each.provider, each.region, each.full_name))
 
 
 def key_in_project(keys: Iterable[Mapping[str, Any]], public_key: str) -> str:
-    """Return the name under which Hetzner has a public key already, which it takes once only; empty where it has not."""
+    """Return the name under which Hetzner has a public key already, which it takes once only; else an empty one."""
     return next((str(key["name"]) for key in keys if key_material(key["public_key"]) == key_material(public_key)), "")
 
 
@@ -120,7 +123,9 @@ def unpriced(hosts: Collection[CloudHost], pricing: Mapping[str, Any]) -> list[s
         sold = dict(_hetzner_types(pricing, host.region))
         if host.type not in sold:
             choice = ", ".join(sorted(sold, key=lambda name: sold[name])[:6])
-            errors.append(f"{host.name}: Hetzner has no {host.type} in {host.region}: write one of its types, e.g. {choice}.")
+            errors.append(
+                f"{host.name}: Hetzner has no {host.type} in {host.region}: write one of its types, e.g. {choice}."
+            )
     return errors
 
 
@@ -129,8 +134,8 @@ def costs(hosts: Collection[CloudHost], pricing: Mapping[str, Any]) -> list[str]
     lines = []
     for host in hosts:
         price = _monthly(host, pricing)
-        told = f"{price[0]:.2f} {price[1]}" if price else "price not known"
-        lines.append(f"{host.name}: {host.type} in {host.region} at {PROVIDERS[host.provider].title}, {told} a month")
+        told = f"{price[0]:.2f} {price[1]} a month" if price else "price not known"
+        lines.append(f"{host.name}: {host.type} in {host.region} at {PROVIDERS[host.provider].title}, {told}")
     sources = {
         "hetzner": f"Hetzner's own price list of today ({PROVIDERS['hetzner'].prices})",
         "aws": f"for AWS list prices of {AWS_PRICES_OF}, which change ({PROVIDERS['aws'].prices})",

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .reading import shortened, shown
@@ -108,6 +108,16 @@ class Inventory:
     def hosts(self) -> list[Host]:
         """All hosts of the three groups."""
         return [*self.clients, *self.proxies, *self.exits]
+
+
+def in_order(inventory: Inventory) -> Inventory:
+    """Return the inventory with the proxies in an order that lasts: those of cloud_hosts as they are written there.
+
+    A provider shows its machines in an order of its own, another when one is made anew; the order numbers the paths.
+    """
+    written = [list(_mapping(host.variables.get("cloud_hosts"))) for host in inventory.proxies]
+    places = {name: place for names in written for place, name in enumerate(names, 1)}
+    return replace(inventory, proxies=sorted(inventory.proxies, key=lambda host: places.get(host.name, 0)))
 
 
 def exit_of(client: Host, exits: list[Host]) -> Host | None:

@@ -217,8 +217,8 @@ def _cloud_errors(inventory: Inventory) -> list[str]:
     }
     missing = sorted(wanted - {host.name for host in [*inventory.proxies, *inventory.exits]})
     return [
-        f"{shown(name)} is one of cloud_hosts, and no cloud shows it: deploy it with playbooks/provision.yml, or keep it out "
-        "of cloud_hosts. Where it exists, look at what the inventory's plugins warn of above."
+        f"{shown(name)} is one of cloud_hosts, and no cloud shows it: deploy it with playbooks/provision.yml, or keep "
+        "it out of cloud_hosts. Where it exists, look at what the inventory's plugins warn of above."
         for name in missing
     ]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .diversity import diversity_of, shared_networks
-from .inventory import Host, Inventory, exit_address, exit_of, network_of
+from .inventory import Host, Inventory, exit_address, exit_of, in_order, network_of
 from .inventory_check import inventory_errors
 
 CLIENT_KEYS = "/etc/wg-migrate/keys"
@@ -38,6 +38,7 @@ def plan_network(inventory: Inventory) -> Network:
     errors = inventory_errors(inventory)
     if errors:
         return Network({}, errors, [])
+    inventory = in_order(inventory)
     overlay = assign_addresses(network_of(inventory, "network_overlay"), inventory.clients, "network_overlay_address")
     inner = assign_addresses(network_of(inventory, "network_inner"), inventory.clients, "network_inner_address")
     hosts: dict[str, dict[str, Any]] = {}

@@ -42,11 +42,12 @@ PROVIDERS = {
         title="AWS",
         # Those that the SDK knows; tests/cloud compares.
         regions=(
-            "af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1",
-            "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5",
-            "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2", "eu-north-1",
-            "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-2", "eu-west-3", "il-central-1", "me-central-1",
-            "me-south-1", "mx-central-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+            "af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3",
+            "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+            "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "eu-central-1",
+            "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-2", "eu-west-3",
+            "il-central-1", "me-central-1", "me-south-1", "mx-central-1", "sa-east-1", "us-east-1", "us-east-2",
+            "us-west-1", "us-west-2",
         ),
         type_form=re.compile(r"[a-z][a-z0-9-]{1,15}\.[a-z0-9-]{1,15}"),
         default_type="t3.micro",
@@ -62,9 +63,9 @@ HOURS_OF_A_MONTH = 730
 AWS_PRICES_OF = "2025"
 """The year in which the figures below were list prices, without taxes: on demand, Linux."""
 _T3_MICRO = {
-    "ap-northeast-1": 0.0136, "ap-southeast-1": 0.0132, "ca-central-1": 0.0116, "eu-central-1": 0.0120, "eu-north-1": 0.0108,
-    "eu-west-1": 0.0114, "eu-west-2": 0.0118, "eu-west-3": 0.0118, "sa-east-1": 0.0168, "us-east-1": 0.0104,
-    "us-east-2": 0.0104, "us-west-1": 0.0124, "us-west-2": 0.0104,
+    "ap-northeast-1": 0.0136, "ap-southeast-1": 0.0132, "ca-central-1": 0.0116, "eu-central-1": 0.0120,
+    "eu-north-1": 0.0108, "eu-west-1": 0.0114, "eu-west-2": 0.0118, "eu-west-3": 0.0118, "sa-east-1": 0.0168,
+    "us-east-1": 0.0104, "us-east-2": 0.0104, "us-west-1": 0.0124, "us-west-2": 0.0104,
 }  # fmt: skip
 """USD an hour."""
 _T3_SIZES = {"t3.nano": 0.5, "t3.micro": 1, "t3.small": 2, "t3.medium": 4}

@@ -1,7 +1,9 @@
-"""As much of Hetzner's HTTP API as provisioning needs (https://docs.hetzner.cloud), kept in memory, on a port of this machine."""
+"""As much of Hetzner's HTTP API as provisioning needs (https://docs.hetzner.cloud), on a port of this machine."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import json
 import re
@@ -18,8 +20,24 @@ Thing = dict[str, Any]
 
 LOCATIONS = [{"id": number, "name": name} for number, name in enumerate(["fsn1", "hel1", "ash"], 1)]
 SERVER_TYPES = [
-    {"id": 1, "name": "cx23", "architecture": "x86", "prices": [], "locations": [], "deprecated": False, "deprecation": None},
-    {"id": 2, "name": "cpx11", "architecture": "x86", "prices": [], "locations": [], "deprecated": False, "deprecation": None},
+    {
+        "id": 1,
+        "name": "cx23",
+        "architecture": "x86",
+        "prices": [],
+        "locations": [],
+        "deprecated": False,
+        "deprecation": None,
+    },
+    {
+        "id": 2,
+        "name": "cpx11",
+        "architecture": "x86",
+        "prices": [],
+        "locations": [],
+        "deprecated": False,
+        "deprecation": None,
+    },
 ]
 IMAGES = [
     {"id": 1, "name": "debian-13", "architecture": "x86", "type": "system", "status": "available", "deprecated": None,
@@ -46,7 +64,7 @@ PRICING = {
 }
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer of the API other than success."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -65,11 +83,13 @@ class Project:
             "images": {each["id"]: each for each in IMAGES},
         }  # fmt: skip
         self.addresses: dict[str, str] = {}
-        """Addresses that servers get, by their names; others get the next free one."""
+        """Addresses that servers are to get, by their names; others get the next free one."""
         self.user_data: dict[str, str] = {}
+        self.passwords: list[str] = []
+        """Servers for whose root a password was sent by mail."""
         self.requests: list[str] = []
-        self.failing: dict[str, Refusal] = {}
-        """By the beginning of a request, e.g. POST /servers: once, then it succeeds."""
+        self.failing: dict[str, RefusalError] = {}
+        """By the request, e.g. POST /servers NAME: once, then it succeeds."""
         self._numbers = itertools.count(100)
         self._free = (f"203.0.113.{number}" for number in itertools.count(10))
         self._lock = threading.Lock()
@@ -87,11 +107,12 @@ class Project:
         return [request for request in self.requests if not request.startswith("GET ")]
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Thing) -> Thing:
-        """Carry a request out. Raises Refusal."""
+        """Carry a request out. Raises RefusalError."""
         with self._lock:
-            self.requests.append(f"{method} {path}")
-            for beginning in [each for each in self.failing if f"{method} {path}".startswith(each)]:
-                raise self.failing.pop(beginning)
+            request = f"{method} {path} {body.get('name', '')}".rstrip()
+            self.requests.append(request)
+            if request in self.failing:
+                raise self.failing.pop(request)
             if path == "/pricing":
                 return {"pricing": PRICING}
             if action := re.fullmatch(r"/(\w+)/(\d+)/actions/(\w+)", path):
@@ -100,14 +121,14 @@ class Project:
             if kind == "actions":
                 return {"actions": [done(int(query["id"]))]} if not number else {"action": done(int(number))}
             if kind not in self.things:
-                raise Refusal(404, "not_found", f"no such path: {path}")
+                raise RefusalError(404, "not_found", f"no such path: {path}")
             if number:
                 return self._one(method, kind, int(number), body)
             return self._create(kind, body) if method == "POST" else self._list(kind, query)
 
     def _known(self, kind: str, number: int) -> Thing:
         if number not in self.things[kind]:
-            raise Refusal(404, "not_found", f"{kind} {number} not found")
+            raise RefusalError(404, "not_found", f"{kind} {number} not found")
         return self.things[kind][number]
 
     def _list(self, kind: str, query: dict[str, str]) -> Thing:
@@ -117,7 +138,14 @@ class Project:
         if label := query.get("label_selector"):
             name, _, value = label.partition("=")
             found = [each for each in found if each["labels"].get(name) == value]
-        page = {"page": 1, "per_page": 50, "previous_page": None, "next_page": None, "last_page": 1, "total_entries": len(found)}
+        page = {
+            "page": 1,
+            "per_page": 50,
+            "previous_page": None,
+            "next_page": None,
+            "last_page": 1,
+            "total_entries": len(found),
+        }
         return {kind: found, "meta": {"pagination": page}}
 
     def _one(self, method: str, kind: str, number: int, body: Thing) -> Thing:
@@ -126,7 +154,7 @@ class Project:
             thing.update(body)
         if method == "DELETE":
             if kind == "firewalls" and thing["applied_to"]:
-                raise Refusal(409, "resource_in_use", f"firewall with ID '{number}' is still in use")
+                raise RefusalError(409, "resource_in_use", f"firewall with ID '{number}' is still in use")
             del self.things[kind][number]
             for firewall in self.things["firewalls"].values():
                 firewall["applied_to"] = [each for each in firewall["applied_to"] if each["server"]["id"] != number]
@@ -135,7 +163,7 @@ class Project:
 
     def _create(self, kind: str, body: Thing) -> Thing:
         if body["name"] in self.names(kind):
-            raise Refusal(409, "uniqueness_error", f"{kind[:-1]} name is already used")
+            raise RefusalError(409, "uniqueness_error", f"{kind[:-1]} name is already used")
         number = next(self._numbers)
         common = {"id": number, "name": body["name"], "labels": body.get("labels") or {}, "created": CREATED}
         if kind == "servers":
@@ -143,16 +171,17 @@ class Project:
             self.things[kind][number] = server
             for each in body.get("firewalls", []):
                 self._apply(self._known("firewalls", each["firewall"]), server)
-            password = None if body.get("ssh_keys") else "a password that is sent by mail"
-            return {"server": server, "action": done(number), "next_actions": [], "root_password": password}
+            if not body.get("ssh_keys"):
+                self.passwords.append(body["name"])
+            return {"server": server, "action": done(number), "next_actions": [], "root_password": None}
         if kind == "firewalls":
             thing = {**common, "rules": [whole_rule(rule) for rule in body.get("rules", [])], "applied_to": []}
             self.things[kind][number] = thing
             return {"firewall": thing, "actions": []}
-        material = body["public_key"].split()[:2]
-        if any(each["public_key"].split()[:2] == material for each in self.things[kind].values()):
-            raise Refusal(409, "uniqueness_error", "SSH key with the same fingerprint already exists")
-        self.things[kind][number] = {**common, "public_key": body["public_key"], "fingerprint": f"fingerprint of {number}"}
+        fingerprint = fingerprint_of(body["public_key"])
+        if any(each["fingerprint"] == fingerprint for each in self.things[kind].values()):
+            raise RefusalError(409, "uniqueness_error", "SSH key with the same fingerprint already exists")
+        self.things[kind][number] = {**common, "public_key": body["public_key"], "fingerprint": fingerprint}
         return {"ssh_key": self.things[kind][number]}
 
     def _server(self, common: Thing, body: Thing) -> Thing:
@@ -164,7 +193,7 @@ class Project:
             "status": "running",
             "public_net": {
                 "ipv4": {"id": common["id"], "ip": address, "blocked": False, "dns_ptr": ""},
-                "ipv6": None if not body["public_net"]["enable_ipv6"] else {"id": 1, "ip": "2001:db8::/64", "blocked": False},
+                "ipv6": {"id": 1, "ip": "2001:db8::/64", "blocked": 0} if body["public_net"]["enable_ipv6"] else None,
                 "floating_ips": [],
                 "firewalls": [],
             },
@@ -183,7 +212,7 @@ class Project:
         for each in self.things[kind].values():
             if wanted in (each["name"], each["id"], str(each["id"])):
                 return each
-        raise Refusal(422, "invalid_input", f"no {kind[:-1]} {wanted}")
+        raise RefusalError(422, "invalid_input", f"no {kind[:-1]} {wanted}")
 
     def _act(self, thing: Thing, action: str, body: Thing) -> Thing:
         if action == "set_rules":
@@ -195,12 +224,18 @@ class Project:
             thing["status"] = "running"
             return {"action": done(next(self._numbers))}
         else:
-            raise Refusal(404, "not_found", f"no such action: {action}")
+            raise RefusalError(404, "not_found", f"no such action: {action}")
         return {"actions": [done(next(self._numbers))]}
 
     def _apply(self, firewall: Thing, server: Thing) -> None:
         firewall["applied_to"].append({"type": "server", "server": {"id": server["id"]}})
         server["public_net"]["firewalls"].append({"id": firewall["id"], "status": "applied"})
+
+
+def fingerprint_of(public_key: str) -> str:
+    """Return the fingerprint that Hetzner tells keys by."""
+    digest = hashlib.md5(base64.b64decode(public_key.split()[1]), usedforsecurity=False).hexdigest()
+    return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
 
 
 def whole_rule(rule: Thing) -> Thing:
@@ -219,15 +254,18 @@ def serving(project: Project) -> Iterator[str]:
     """Serve a project, and give the endpoint."""
 
     class Handler(BaseHTTPRequestHandler):
-        def _reply(self) -> None:
+        def reply(self) -> None:
             url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
             try:
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                    raise Refusal(401, "unauthorized", "unable to authenticate")
-                status, answer = 200, project.answer(self.command, url.path.removeprefix("/v1"), dict(parse_qsl(url.query)), body)
-            except Refusal as refusal:
+                    raise RefusalError(401, "unauthorized", "unable to authenticate")
+                status, answer = (
+                    200,
+                    project.answer(self.command, url.path.removeprefix("/v1"), dict(parse_qsl(url.query)), body),
+                )
+            except RefusalError as refusal:
                 status, answer = refusal.status, refusal.body
             content = json.dumps(answer).encode()
             self.send_response(status)
@@ -236,10 +274,11 @@ def serving(project: Project) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _reply
-
         def log_message(self, *_: object) -> None:
             """Say nothing: the tests ask the project."""
+
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.reply)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -109,7 +109,9 @@ def test_a_user_that_cannot_be_is_refused(user: object) -> None:
     assert "write for example cloud_user: ops" in only_error(user=user)
 
 
-@pytest.mark.parametrize("key", ["", "-----BEGIN OPENSSH KEY-----\nsecret", "ssh-ed25519 short", f"{KEY}\n{KEY}"], ids=repr)
+@pytest.mark.parametrize(
+    "key", ["", "-----BEGIN OPENSSH KEY-----\nsecret", "ssh-ed25519 short", f"{KEY}\n{KEY}"], ids=repr
+)
 def test_what_is_no_public_key_is_refused_and_not_shown(key: str) -> None:
     error = only_error(public_key=key)
     assert "write the path of its file that ends with .pub" in error
@@ -143,7 +145,9 @@ def test_anyone_may_reach_ssh_where_that_is_said() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    _, errors = plan_cloud({**SETTINGS, "user": "", "public_key": "", "management_sources": [], "hosts": {"a": {}, "b": {}}})
+    _, errors = plan_cloud(
+        {**SETTINGS, "user": "", "public_key": "", "management_sources": [], "hosts": {"a": {}, "b": {}}}
+    )
     assert len(errors) == 5
     assert all(error.endswith(".") for error in errors)
 
@@ -173,7 +177,11 @@ def test_credentials_of_a_provider_that_is_not_used_are_not_asked_for() -> None:
     [
         ("hetzner", {}, "hetzner.hcloud.yml shows another network: write label_selector: wg-migrate-network=demo."),
         ("hetzner", {"label_selector": "wg-migrate-network=other"}, "write label_selector: wg-migrate-network=demo."),
-        ("aws", {**FILES["aws"], "filters": None}, "aws_ec2.yml shows another network: write tag:wg-migrate-network: demo"),
+        (
+            "aws",
+            {**FILES["aws"], "filters": None},
+            "aws_ec2.yml shows another network: write tag:wg-migrate-network: demo",
+        ),
         ("aws", {**FILES["aws"], "filters": {"tag:wg-migrate-network": "other"}}, "aws_ec2.yml shows another network"),
         ("aws", {**FILES["aws"], "regions": []}, "write a list, for example [eu-north-1]"),
         ("aws", {**FILES["aws"], "regions": ["north"]}, "write a list, for example [eu-north-1]"),
@@ -226,7 +234,9 @@ def test_cloud_init_makes_the_user_and_nothing_else() -> None:
     assert header == "#cloud-config"
     told = json.loads(config)
     assert sorted(told) == ["disable_root", "packages", "ssh_pwauth", "users"]
-    assert [(user["name"], user["ssh_authorized_keys"], user["lock_passwd"]) for user in told["users"]] == [("ops", [KEY], True)]
+    assert [(user["name"], user["ssh_authorized_keys"], user["lock_passwd"]) for user in told["users"]] == [
+        ("ops", [KEY], True)
+    ]
     assert (told["disable_root"], told["ssh_pwauth"], told["packages"]) == (True, False, ["python3"])
 
 
@@ -238,7 +248,13 @@ def test_another_key_has_another_name_and_a_comment_makes_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("name", "architecture"),
-    [("t3.micro", "amd64"), ("t4g.nano", "arm64"), ("c7gn.large", "arm64"), ("a1.medium", "arm64"), ("g4dn.xlarge", "amd64")],
+    [
+        ("t3.micro", "amd64"),
+        ("t4g.nano", "arm64"),
+        ("c7gn.large", "arm64"),
+        ("a1.medium", "arm64"),
+        ("g4dn.xlarge", "amd64"),
+    ],
 )
 def test_debian_is_chosen_for_the_processor(name: str, architecture: str) -> None:
     assert debian_architecture(name) == architecture

@@ -107,3 +107,9 @@ def test_a_machine_of_the_cloud_that_the_inventory_does_not_show_is_refused() ->
     assert ["'proxy4' is one of cloud_hosts" in error for error in network.errors] == [True]
     assert "deploy it with playbooks/provision.yml" in network.errors[0]
     assert plan({}, {}, cloud_hosts={"proxy1": {}, "exit": {}}).errors == []
+
+
+def test_paths_keep_their_numbers_whatever_order_the_clouds_show() -> None:
+    written: dict[str, Any] = {"proxy3": {}, "proxy1": {}, "exit": {}}
+    network = plan({}, {}, {}, cloud_hosts=written)
+    assert [path["proxy"] for path in network.hosts["laptop"]["paths"]] == ["proxy2", "proxy3", "proxy1"]
