@@ -41,7 +41,7 @@ class Deployment:
     def write(self, **settings: Any) -> None:
         """Change settings of the inventory's group_vars/all.yml."""
         self.settings |= settings
-        (self.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(self.settings))
+        (self.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
 
     def run(self, command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Ansible's with this inventory, without anybody to answer a question."""
@@ -140,7 +140,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, 
     made = deployment(directory, "hetzner.hcloud.yml", hosts, AWS_ENDPOINT_URL=endpoint, **keys)
     plugin = made.inventory / "aws_ec2.yml"
     plugin.write_text(plugin.read_text().replace("[eu-north-1, eu-west-1]", "[eu-north-1]"))
-    command = [BIN / "moto_server", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(BIN / "moto_server"), "--host", "127.0.0.1", "--port", str(port)]
     environment = {**made.environment, "MOTO_AMIS_PATH": str(directory / "images.json")}
     with (
         (directory / "moto.log").open("w") as log,

@@ -18,8 +18,8 @@ TOKEN = "t" * 64
 """Of the length that Hetzner's have."""
 Thing = dict[str, Any]
 
-LOCATIONS = [{"id": number, "name": name} for number, name in enumerate(["fsn1", "hel1", "ash"], 1)]
-SERVER_TYPES = [
+LOCATIONS: list[Thing] = [{"id": number, "name": name} for number, name in enumerate(["fsn1", "hel1", "ash"], 1)]
+SERVER_TYPES: list[Thing] = [
     {
         "id": 1,
         "name": "cx23",
@@ -39,7 +39,7 @@ SERVER_TYPES = [
         "deprecation": None,
     },
 ]
-IMAGES = [
+IMAGES: list[Thing] = [
     {"id": 1, "name": "debian-13", "architecture": "x86", "type": "system", "status": "available", "deprecated": None,
      "os_flavor": "debian"},
 ]  # fmt: skip

@@ -188,7 +188,9 @@ def test_credentials_of_a_provider_that_is_not_used_are_not_asked_for() -> None:
         ("aws", {**FILES["aws"], "regions": [{}]}, "write a list, for example [eu-north-1]"),
     ],
 )
-def test_an_inventory_that_would_not_show_what_is_made_is_refused(provider: str, content: object, instead: str) -> None:
+def test_an_inventory_that_would_not_show_what_is_made_is_refused(
+    provider: str, content: dict[str, Any], instead: str
+) -> None:
     errors = cloud.access_errors({**FILES, provider: content}, "demo", BOTH)
     assert [instead in error for error in errors] == [True], errors
 

@@ -8,7 +8,7 @@ import pytest
 from wg_migrate.inventory import Host, Inventory
 from wg_migrate.network import Network, plan_network
 
-APART = [
+APART: list[dict[str, Any]] = [
     {"ansible_host": "192.0.2.11", "network_provider": "one", "network_region": "north", "network_asn": 64496},
     {"ansible_host": "198.51.100.11", "network_provider": "two", "network_region": "south", "network_asn": "AS64497"},
     {"ansible_host": "203.0.113.11", "network_provider": "three", "network_region": "west", "network_asn": "64498"},
