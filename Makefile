@@ -1,6 +1,8 @@
 # The few commands that a newcomer needs. Everything behind them is a script or a playbook that can be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-kernel test-lab test-faults requirements
+PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +28,9 @@ lint: bootstrap-tests  ## style, types, documentation against code
 test-unit: bootstrap-tests  ## pure code; no root, seconds
 	@scripts/test unit
 
+test-cloud: bootstrap-tests  ## provisioning against fakes of the providers; no root
+	@scripts/test cloud
+
 test-kernel: bootstrap-tests  ## real namespaces and devices; root
 	@scripts/test kernel
 
@@ -35,9 +40,10 @@ test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
 test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power or controller; root
 	@scripts/test faults
 
-requirements: bootstrap  ## pin the newest versions of requirements.in in requirements.txt
-	@.venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
-	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.txt requirements.in
+requirements: bootstrap  ## pin the newest versions of requirements*.in in requirements*.txt
+	@$(PIN) --output-file requirements.txt requirements.in
+	@$(PIN) --constraints requirements.txt --output-file requirements-cloud.txt requirements-cloud.in
+	@$(PIN) --constraints requirements.txt --no-deps --output-file requirements-collections.txt requirements-collections.in
 
 bootstrap:
 	@scripts/bootstrap

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .addresses import read_host_address4, read_host_address6
@@ -98,7 +98,10 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 VARIABLES = (
     "ansible_host",
+    "cloud_hosts",
     "network_address",
+    "network_asn",
+    "network_diversity",
     "network_exit",
     "network_inner",
     "network_inner6",
@@ -107,6 +110,8 @@ VARIABLES = (
     "network_overlay",
     "network_overlay6",
     "network_overlay_address",
+    "network_provider",
+    "network_region",
     "network_resolver",
     "network_uplink_mtu",
     "client_scope",
@@ -129,6 +134,16 @@ class Inventory:
     def hosts(self) -> list[Host]:
         """All hosts of the three groups."""
         return [*self.clients, *self.proxies, *self.exits]
+
+
+def in_order(inventory: Inventory) -> Inventory:
+    """Return the inventory with the proxies in an order that lasts: those of cloud_hosts as they are written there.
+
+    A provider shows its machines in an order of its own, another when one is made anew; the order numbers the paths.
+    """
+    written = [list(_mapping(host.variables.get("cloud_hosts"))) for host in inventory.proxies]
+    places = {name: place for names in written for place, name in enumerate(names, 1)}
+    return replace(inventory, proxies=sorted(inventory.proxies, key=lambda host: places.get(host.name, 0)))
 
 
 def exit_of(client: Host, exits: list[Host]) -> Host | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .addresses import read_host_address
+from .diversity import diversity_of, read_as_number, read_diversity, read_label, shared_networks
 from .errors import WgMigrateError
 from .inventory import (
     DEFAULT_INNER,
@@ -43,6 +44,8 @@ def inventory_errors(inventory: Inventory) -> list[str]:
         *_choice_errors(inventory),
         *_network_errors(inventory),
         *_uplink_errors(inventory.hosts),
+        *_cloud_errors(inventory),
+        *_diversity_errors(inventory),
     ]
 
 
@@ -104,7 +107,11 @@ def _choice_errors(inventory: Inventory) -> list[str]:
         "client_scope": _read_scope,
         "migration_interval": read_interval,
         "migration_schedule": lambda schedule: _read_schedule(schedule, len(inventory.proxies)),
+        "network_asn": read_as_number,
+        "network_diversity": read_diversity,
         "network_listen_port": _read_port,
+        "network_provider": read_label,
+        "network_region": read_label,
         "network_resolver": _read_switch,
         "network_uplink_mtu": _read_uplink_mtu,
     }
@@ -212,6 +219,29 @@ def _uplink_errors(hosts: list[Host]) -> list[str]:
         except WgMigrateError as error:
             errors.append(f"{host.name}: {error}.")
     return errors
+
+
+def _cloud_errors(inventory: Inventory) -> list[str]:
+    """Tell which machines of the clouds are not there: a path that the provider does not show would be taken away."""
+    wanted = {
+        as_text(name)
+        for host in inventory.hosts
+        if isinstance(host.variables.get("cloud_hosts"), Mapping)
+        for name in host.variables["cloud_hosts"]
+    }
+    missing = sorted(wanted - {host.name for host in [*inventory.proxies, *inventory.exits]})
+    return [
+        f"{shown(name)} is one of cloud_hosts, and no cloud shows it: deploy it with playbooks/provision.yml, or keep "
+        "it out of cloud_hosts. Where it exists, look at what the inventory's plugins warn of above."
+        for name in missing
+    ]
+
+
+def _diversity_errors(inventory: Inventory) -> list[str]:
+    try:
+        return shared_networks(inventory) if diversity_of(inventory) == "refuse" else []
+    except WgMigrateError as error:
+        return [f"{error}."]
 
 
 def _room_errors(clients: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .addresses import endpoint
-from .inventory import Host, Inventory, exit_address, exit_of, network6_of, network_of
+from .diversity import diversity_of, shared_networks
+from .inventory import Host, Inventory, exit_address, exit_of, in_order, network6_of, network_of
 from .inventory_check import inventory_errors
 
 CLIENT_KEYS = "/etc/wg-migrate/keys"
@@ -38,6 +39,7 @@ def plan_network(inventory: Inventory) -> Network:
     errors = inventory_errors(inventory)
     if errors:
         return Network({}, errors, [])
+    inventory = in_order(inventory)
     addresses = _assign(inventory)
     hosts: dict[str, dict[str, Any]] = {}
     for client in inventory.clients:
@@ -106,7 +108,7 @@ def assign_addresses(network: ipaddress.IPv4Network, clients: list[Host], variab
 
 def _warnings(inventory: Inventory) -> list[str]:
     if len(inventory.proxies) > 1:
-        return []
+        return shared_networks(inventory) if diversity_of(inventory) == "warn" else []
     alone = inventory.proxies[0].name
     return [f"{alone} is the only proxy: its network sees all traffic. Add a second host to group 'proxies'."]
 

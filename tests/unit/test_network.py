@@ -41,7 +41,7 @@ def only_error(network: Network) -> str:
 
 
 def test_a_good_inventory_has_no_errors() -> None:
-    network = plan()
+    network = plan(everywhere={"network_diversity": "ignore"})  # all are in one /24
     assert network.errors == []
     assert network.warnings == []
     assert sorted(network.hosts) == ["client1", "exit1", "proxy1", "proxy2"]

@@ -63,9 +63,7 @@ def test_keys_that_the_peer_does_not_answer_to_are_given_up(
     files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client("old", files, monkeypatch)
-    with pytest.raises(
-        WgMigrateError, match=r"does not answer to the new keys .* the old ones are in use again"
-    ):
+    with pytest.raises(WgMigrateError, match=r"does not answer to the new keys .* the old ones are in use again"):
         adopt(client, PEER, NEW)
     assert client.files == files
     assert client.running == CONFIG
