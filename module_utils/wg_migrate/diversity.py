@@ -22,7 +22,7 @@ _LONGEST_LABEL = 100
 
 
 def shared_networks(inventory: Inventory) -> list[str]:
-    """Return a sentence for each set of proxies that share a provider, a region, an AS, or a /24 or /48 of addresses, with what to do."""
+    """Return a sentence for each set of proxies that share a provider, a region, an AS, or a /24 (IPv6: /48)."""
     owners: dict[str, list[str]] = {}
     for proxy in inventory.proxies:
         for label in _labels(proxy):
