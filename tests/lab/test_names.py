@@ -59,8 +59,8 @@ def test_the_exit_writes_no_question_down_and_answers_nobody_else(deployed: Lab)
     lab = deployed
     name = "a-name-to-look-for.lab.test"
     assert ask(lab, CLIENT, "192.0.2.53", name, "wg-migrate exec --") == NO_SUCH_NAME
-    where = "journalctl --since=-5min | grep -f /root/name; grep -rlf /root/name /var/log /var/lib/unbound"
-    assert lab.run(EXIT, f"cat >/root/name; {where}", check=False, stdin=name) == ""
+    where = "journalctl --since=-5min | grep -f /var/tmp/name; grep -rlf /var/tmp/name /var/log /var/lib/unbound"
+    assert lab.run(EXIT, f"cat >/var/tmp/name; {where}", check=False, stdin=name) == ""
     assert ask(lab, WEB, EXIT_ADDRESS, "web.lab.test") == "silence"
 
 
@@ -83,12 +83,12 @@ def dropped(lab: Lab) -> int:
 def resolved(lab: Lab) -> Iterator[None]:
     """Have systemd-resolved on the client while the block runs; it knows of a resolver on the uplink, as from DHCP."""
     package = "cd /tmp && apt-get download --quiet systemd-resolved >/dev/null && base64 systemd-resolved_*.deb"
-    stub = "cp /etc/resolv.conf /root/resolv.conf && echo nameserver 127.0.0.53 >/etc/resolv.conf"
-    install = "base64 -d >/root/resolved.deb && dpkg --install /root/resolved.deb"
+    stub = "cp /etc/resolv.conf /var/tmp/resolv.conf && echo nameserver 127.0.0.53 >/etc/resolv.conf"
+    install = "base64 -d >/var/tmp/resolved.deb && dpkg --install /var/tmp/resolved.deb"
     begin = "systemctl restart dbus systemd-resolved && resolvectl dns eth0 198.18.51.80"
     try:
         # A proxy fetches it: the lab's client has no way to the mirror but the tunnel.
         lab.run(CLIENT, f"{stub} && {install} && {begin}", stdin=lab.run("wgnet1", package))
         yield
     finally:
-        lab.run(CLIENT, "dpkg --purge systemd-resolved && cat /root/resolv.conf >/etc/resolv.conf")
+        lab.run(CLIENT, "dpkg --purge systemd-resolved && cat /var/tmp/resolv.conf >/etc/resolv.conf")

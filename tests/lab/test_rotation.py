@@ -29,10 +29,8 @@ def keys(lab: Lab) -> dict[str, str]:
     """Return a digest of each secret of each host."""
     found = {}
     for host, directory in KEY_DIRECTORIES.items():
-        for line in lab.run(
-            host, f"cd {directory} && find . -name '*.key' -o -name '*.psk' | xargs sha256sum"
-        ).splitlines():
-            digest, name = line.split()
+        listed = lab.run(host, f"cd {directory} && find . -name '*.key' -o -name '*.psk' | xargs sha256sum")
+        for digest, name in map(str.split, listed.splitlines()):
             found[f"{host} {name}"] = digest
     return found
 
