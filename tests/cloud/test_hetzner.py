@@ -110,18 +110,19 @@ def test_a_proxy_hears_anyone_and_the_exit_the_proxies_alone(hetzner: Hetzner) -
 
 def test_the_inventory_shows_the_machines_by_their_labels(hetzner: Hetzner) -> None:
     deployment, project = hetzner
-    hostvars, groups = deployment.shown()
+    shown, groups = deployment.shown()
+    hostvars = unwrapped(shown)
     assert sorted(groups["proxies"]) == ["proxy1", "proxy2"]
     assert (groups["exits"], groups["clients"], sorted(groups["cloud"])) == (
         ["exit"],
         ["laptop"],
         ["exit", "proxy1", "proxy2"],
     )
-    assert unwrapped(hostvars)["proxy1"]["ansible_host"] == address(project, "demo-proxy1")
+    assert hostvars["proxy1"]["ansible_host"] == address(project, "demo-proxy1")
     read = ("network_provider", "network_region", "network_asn", "network_listen_port")
     assert [hostvars["proxy1"][name] for name in read] == ["hetzner", "hel1", 24940, 443]
     assert "accept-new" in hostvars["proxy1"]["ansible_ssh_common_args"]
-    plan = wg_network(unwrapped(hostvars), groups)
+    plan = wg_network(hostvars, groups)
     assert plan["errors"] == []
     assert [path["proxy"] for path in plan["hosts"]["laptop"]["paths"]] == ["proxy2", "proxy1"], "as in cloud_hosts"
     assert "proxy2 and proxy1 share provider hetzner" in plan["warnings"][0]
