@@ -1,0 +1,1 @@
+"""From a directory of captures to one page: what each observer saw."""
