@@ -47,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(directory: Path, output: Path, figures: Path | None) -> int:
-    found = find(load(directory))
+    capture = load(directory)
+    for file in (output, figures):
+        if file and not file.parent.is_dir():
+            raise WgMigrateError(f"{file.parent} is no directory: make it first, or write {file.name} elsewhere")
+    found = find(capture)
     for each in found.evidence:
         for problem in each.problems:
             print(f"report: {each.point.name}: {problem}", file=sys.stderr)

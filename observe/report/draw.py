@@ -28,7 +28,7 @@ from observe.report.style import (
     two_ways,
 )
 
-MOST_MARKS = 120
+MOST_MARKS = 60
 """Switches that are drawn one by one; more of them would be a grey area."""
 _MEGABITS = 8e-6
 _MOST_LINES = 1500
@@ -88,11 +88,9 @@ def _stacked(axes: Axes, edges: Floats, parts: Sequence[tuple[Floats, Floats]], 
         base = np.zeros(len(edges) - 1)
         for part, number in zip(parts, numbers, strict=True):
             top, style = base + part[side], sign(number)
-            axes.stairs(top, edges, baseline=base, fill=True, facecolor=style.colour, edgecolor="none")
-            if style.hatch:
-                axes.stairs(
-                    top, edges, baseline=base, fill=True, facecolor="none", edgecolor=INK, hatch=style.hatch, lw=0
-                )
+            axes.stairs(
+                top, edges, baseline=base, fill=True, facecolor=style.colour, edgecolor=INK, hatch=style.hatch, lw=0
+            )
             base = top
 
 

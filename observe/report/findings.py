@@ -128,7 +128,7 @@ def find(capture: Capture) -> Findings:
         glance=_glance(capture, evidence, missing),
         shares=_shares(capture, evidence, missing),
         bursts=_bursts(capture, overlay, missing) if overlay else None,
-        across=_across(capture, evidence, switches, missing) if overlay and switches else None,
+        across=_across(capture, evidence, switches, missing) if switches is not None else None,
         leaks=_leaks(capture, evidence, missing),
         missing=missing,
     )

@@ -186,7 +186,8 @@ def _bursts(found: Findings) -> Section:
     rows = [["bursts", f"{len(lengths)}"]]
     if kept and kept.within is not None and len(lengths):
         rows.append(["of a length asked for", f"{kept.within} ({percent(kept.within / len(lengths))})"])
-        rows.append(["of several, the same path being drawn again", f"{kept.multiple}"])
+        if wanted and wanted.may_repeat:
+            rows.append(["of several such, the same path being drawn again", f"{kept.multiple}"])
     if kept:
         rows.append(["not judged, for the traffic paused", f"{kept.left_out}"])
     if len(lengths):

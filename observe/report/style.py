@@ -79,7 +79,8 @@ _STYLE: dict[Any, Any] = {
 }
 _FONTS = b"system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _DIGITS = re.compile(rb"(\d\.\d\d)\d+")
-"""Of a coordinate: more than a hundredth of a point nobody sees, and it is half of the file."""
+_AGAIN = re.compile(rb"(L [\d. ]+)\n(?:\1\n)+")
+"""What makes most of a file and nobody sees: less than a hundredth of a point, and lines to where one is already."""
 
 
 def sign(path: int) -> Sign:
@@ -106,7 +107,8 @@ def svg(made: Figure) -> bytes:
     stream = io.BytesIO()
     made.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     # Measured with DejaVu Sans, which is wider than most: what is shown in another font has room.
-    return _DIGITS.sub(rb"\1", stream.getvalue()).replace(b"'DejaVu Sans', sans-serif", _FONTS)
+    drawn = _AGAIN.sub(rb"\1\n", _DIGITS.sub(rb"\1", stream.getvalue()))
+    return drawn.replace(b"'DejaVu Sans', sans-serif", _FONTS)
 
 
 def two_ways(axes: Axes, unit: str) -> None:

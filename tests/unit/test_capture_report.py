@@ -423,7 +423,7 @@ def test_a_dent_at_the_switch_is_seen(tmp_path: Path) -> None:
     middle = (across.down.edges[:-1] + across.down.edges[1:]) / 2
     after = (middle > 0.0) & (middle < 0.02)
     steady = (middle > 0.03) & (middle < 0.07)
-    assert across.down.middle[after] == pytest.approx(0, abs=1)
+    assert across.down.middle[after].max() < 0.2e6
     assert across.down.middle[steady] == pytest.approx(12.5e6, rel=0.05)
 
 

@@ -7,7 +7,6 @@ import itertools
 import json
 import re
 import subprocess
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -196,7 +195,10 @@ def test_a_capture_without_packets_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_page_that_cannot_be_written_is_said(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(capture), "--output", str(capture / "nowhere" / "a.html")]) == 1
-    assert capsys.readouterr().err == f"report: {capture}/nowhere/a.html: No such file or directory\n"
+    assert f"{capture}/nowhere is no directory: make it first" in capsys.readouterr().err
+    (capture / "report.html").mkdir()
+    assert main([str(capture)]) == 1
+    assert capsys.readouterr().err == f"report: {capture}/report.html: Is a directory\n"
 
 
 def test_one_packet_alone_makes_a_page(tmp_path: Path) -> None:
@@ -228,12 +230,10 @@ def test_paths_are_told_apart_without_colour() -> None:
 
 def test_the_page_of_a_long_capture_stays_small(tmp_path: Path) -> None:
     scene = Scene()
-    download(scene, seconds=8.0, period=0.01)
-    capture = scene.write(tmp_path, seconds=8.0)
-    begin = time.monotonic()
+    download(scene, seconds=3.0, period=0.01)
+    capture = scene.write(tmp_path, seconds=3.0)
     made = written(capture)
-    assert time.monotonic() - begin < 60
-    assert (capture / "report.html").stat().st_size < 1_500_000
+    assert (capture / "report.html").stat().st_size < 1_000_000
     assert "too many to be marked one by one" in made.text
-    assert "799 switches" in made.text
-    assert draw.MOST_MARKS < 799
+    assert "299 switches" in made.text
+    assert draw.MOST_MARKS < 299
