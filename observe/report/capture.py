@@ -58,7 +58,6 @@ class Point:
     name: str
     role: str
     file: str | None
-    filter: str
     layers: Mapping[str, str]
     clock_offset: float | None
     clock_error: float | None
@@ -69,7 +68,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Capture:
-    """All that `capture.json` says; `started` is in seconds since 1970 by the controller's clock."""
+    """All that `capture.json` says; `started` is in seconds since 1970 by the controller's clock.
+
+    `scope` is the client's, and None where it is not known.
+    """
 
     directory: Path
     started: float
@@ -77,6 +79,7 @@ class Capture:
     command: tuple[str, ...] | None
     client: str
     network: Network
+    scope: str | None
     schedule: Mapping[str, Any] | None
     points: tuple[Point, ...]
 
@@ -118,6 +121,7 @@ def _capture(directory: Path, document: Mapping[str, Any]) -> Capture:
         tuple(str(word) for word in _list(document, "command")) if command is not None else None,
         _text(document, "client"),
         _network(_object(document.get("network"), "network")),
+        _text(document, "scope") if document.get("scope") else None,
         _object(schedule, "schedule") if schedule is not None else None,
         points,
     )
@@ -153,12 +157,10 @@ def _point(entry: object) -> Point:
         if layer not in LAYERS:
             raise _WrongError(f"layer {shown(layer)} is none of {', '.join(LAYERS)}")
         layers[_text(interface, "name")] = layer
-    words = document.get("filter") or ""
     return Point(
         name=_text(document, "name"),
         role=role,
         file=file,
-        filter=words if isinstance(words, str) else ", ".join(str(word) for word in words),
         layers=layers,
         clock_offset=_optional_number(document, "clock_offset"),
         clock_error=_optional_number(document, "clock_error"),

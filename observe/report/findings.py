@@ -9,11 +9,11 @@ import numpy as np
 
 from observe.report import measure
 from observe.report.asked import Asked, Kept, asked, kept
-from observe.report.capture import Capture
+from observe.report.capture import Capture, Network
 from observe.report.evidence import Evidence, gather, view
 from observe.report.leaks import Leaks, leaks
 from observe.report.measure import Around, Series, Switches, Total
-from observe.report.packets import Floats, joined
+from observe.report.packets import Floats, Packets, joined, texts
 from observe.report.roundtrips import RoundTrips, round_trips
 from observe.report.traces import NO_PATH, Trace, View, path_of
 
@@ -253,10 +253,11 @@ def _across(
 
 
 def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips | None, str]:
-    client = next((each for each in evidence if each.point.role == "client" and "inner" in each.views), None)
-    if client is None:
+    client = next((each for each in evidence if each.point.role == "client"), None)
+    devices = _devices(client, "inner")
+    if client is None or not devices:
         return None, f"Round-trip times are read from the packets inside wg0. {_absence(capture, evidence, 'inner')}"
-    inner = joined([found for device, found in client.packets.items() if client.point.layers.get(device) == "inner"])
+    inner = joined(list(devices.values()))
     trips = round_trips(inner, capture.network.inner_address)
     where = f"{client.point.name}, inner layer"
     if trips is None or len(trips) < _FEWEST_SAMPLES:
@@ -269,15 +270,31 @@ def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips
 
 
 def _leaks(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Leaks | None:
-    for each in evidence:
-        devices = [found for device, found in each.packets.items() if each.point.layers.get(device) == "outer"]
-        if each.point.role == "client" and devices:
-            judged = leaks(joined(devices), capture.network)
-            if judged is None:
-                missing["leaks"] = (
-                    f"No WireGuard packet was seen on the uplink of {each.point.name}, so nothing tells which of its "
-                    "packets are the client's."
-                )
-            return judged
-    missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, evidence, 'outer')}"
-    return None
+    client = next((each for each in evidence if each.point.role == "client"), None)
+    uplinks = _devices(client, "outer")
+    if client is None or not uplinks:
+        missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, evidence, 'outer')}"
+        return None
+    expression = "; ".join(client.filters[device] or "everything" for device in uplinks)
+    suspects = _suspects(capture.network, client) if capture.scope == "namespace" else None
+    judged = leaks(joined(list(uplinks.values())), capture.network, expression, suspects)
+    if judged is None:
+        missing["leaks"] = (
+            f"No WireGuard packet was seen on the uplink of {client.point.name}, so nothing tells which of its packets "
+            "are the client's."
+        )
+    return judged
+
+
+def _devices(evidence: Evidence | None, layer: str) -> dict[str, Packets]:
+    if evidence is None:
+        return {}
+    return {device: found for device, found in evidence.packets.items() if evidence.point.layers.get(device) == layer}
+
+
+def _suspects(network: Network, client: Evidence) -> frozenset[str]:
+    """Return the addresses that a leaked packet would bear: the tunnel's, and those the applications spoke with."""
+    found = {network.exit.address, network.overlay_address, network.inner_address}
+    for inner in _devices(client, "inner").values():
+        found |= texts(inner.source) | texts(inner.target)
+    return frozenset(found)

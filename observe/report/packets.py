@@ -122,6 +122,12 @@ def number_at(content: NDArray[np.uint8], places: Integers, width: int) -> Integ
     return _number(_gather(content, places, width), 0, width)
 
 
+def texts(column: NDArray[np.uint64]) -> set[str]:
+    """Return the IPv4 addresses in a column as text."""
+    pairs = np.unique(column, axis=0).tolist()
+    return {str(ipaddress.IPv4Address(low & 0xFFFFFFFF)) for high, low in pairs if not high and low >> 32 == 0xFFFF}
+
+
 def _pair(address: str) -> tuple[np.uint64, np.uint64]:
     number = int(ipaddress.ip_address(address))
     if ":" not in address:

@@ -261,6 +261,7 @@ def _leaks(found: Findings) -> Section:
     count, fragments = leaks.counts["leaks"], leaks.counts["fragments"]
     client = next(each.point for each in found.evidence if each.point.role == "client")
     rows = [[words, f"{leaks.counts[kind]}"] for kind, words in _KINDS.items()]
+    rows.append(["the host's own, beside its tunnelled namespace", f"{leaks.own}"])
     rows.append(["not IP, or not the client's", f"{leaks.others}"])
     tables = [Table(["packets on the client's uplink", "number"], rows)]
     if leaks.examples:
@@ -280,7 +281,7 @@ def _leaks(found: Findings) -> Section:
         lead,
         draw.leaked(leaks, found.capture.seconds) if count else None,
         f"When the {count} packets leaked, on a line of time." if count else "",
-        [f"{client.name}, outer layer, {leaks.looked_at} packets; captured: {client.filter or 'no filter is told'}."],
+        [f"{client.name}, outer layer, {leaks.looked_at} packets. What was captured there: {leaks.expression}."],
         tables,
         alarm=count + fragments > 0,
     )

@@ -26,6 +26,7 @@ LAYERS = {
     "wgnet2": {"wgnet": "overlay", "eth0": "outer"},
     "exit": {"wg0": "inner", "eth0": "outer"},
 }
+FILTERS = {"eth0": "not tcp port 22"}
 _TCP, _UDP, _ICMP = 6, 17, 1
 
 
@@ -138,6 +139,7 @@ def document(paths: tuple[tuple[str, str, str, int], ...], points: list[dict[str
                 {"name": name, "proxy": proxy, "address": address, "port": port} for name, proxy, address, port in paths
             ],
         },
+        "scope": "host",
         "schedule": {"period": 0.1, "strategy": "round_robin"},
         "points": points,
     }
@@ -151,7 +153,8 @@ def pcapng(
     packets = []
     for number, (name, found) in enumerate(devices.items()):
         link_type = found[0][2] if found else RAW
-        options = _option(2, name.encode(), order) + _option(9, b"\x09", order) + bytes(4)
+        options = _option(2, name.encode(), order) + _option(9, b"\x09", order)
+        options += _option(11, b"\0" + FILTERS.get(name, "").encode(), order) + bytes(4)
         parts.append(_block(1, struct.pack(f"{order}HHI", link_type, 0, snap) + options, order))
         packets += [(time, number, packet) for time, packet, _link_type in found]
     for time, number, packet in sorted(packets, key=lambda each: each[0]):

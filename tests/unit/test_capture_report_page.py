@@ -111,7 +111,7 @@ def test_every_figure_names_its_point_and_its_packets(whole: Path) -> None:
         "exit, outer layer, 1500 packets",
     ):
         assert words in made.text
-    assert "client, outer layer, 1500 packets; captured: inner, outer, overlay." in made.text
+    assert "client, outer layer, 1500 packets. What was captured there: not tcp port 22." in made.text
 
 
 def test_leaks_are_an_alarm_and_names_cannot_become_part_of_the_page(tmp_path: Path) -> None:
