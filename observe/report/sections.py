@@ -115,10 +115,7 @@ def _shares(found: Findings) -> Section:
         "Of all that the client sent (up) and got (down), over the whole capture.",
         draw.shares(shares, capture),
         f"Stacked bars of each path's share. {said}.",
-        [
-            f"{shares.source}.",
-            "A host may hand over or take several packets as one: then bytes are the better measure.",
-        ],
+        [f"{shares.source}."],
         [Table(header, rows)],
     )
 
