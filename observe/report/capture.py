@@ -51,8 +51,9 @@ class Network:
 class Point:
     """A vantage point; `layers` gives each captured device its layer.
 
-    `clock_offset` is the host's clock less the controller's and `clock_error` how wrong that may be, both in seconds
-    and None where they were not measured. `dropped` is how many packets the host's kernel could not hand over.
+    `clock_offset` is the host's clock less the controller's at the beginning, `clock_offset_end` the same at the end,
+    and `clock_error` how wrong those may be; in seconds, and None where they were not measured. `dropped` is how many
+    packets the host's kernel could not hand over.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Point:
     file: str | None
     layers: Mapping[str, str]
     clock_offset: float | None
+    clock_offset_end: float | None
     clock_error: float | None
     dropped: int
     complete: bool
@@ -163,6 +165,7 @@ def _point(entry: object) -> Point:
         file=file,
         layers=layers,
         clock_offset=_optional_number(document, "clock_offset"),
+        clock_offset_end=_optional_number(document, "clock_offset_end"),
         clock_error=_optional_number(document, "clock_error"),
         dropped=int(_optional_number(document, "dropped") or 0),
         complete=bool(document.get("complete", True)),

@@ -59,12 +59,13 @@ def _of_point(capture: Capture, point: Point) -> Evidence:
         return Evidence(point, {}, {}, {}, tuple(problems or ["there is no file of it"]))
     by_device: dict[str, Packets] = {}
     filters = {}
+    drift = _drift(point, capture.seconds)
     try:
         recording = read(capture.directory / point.file)
         if recording.damage:
             problems.append(f"its file is {recording.damage}")
         for recorded in recording.devices:
-            by_device[recorded.device] = packets(recorded, capture.started, point.clock_offset or 0.0)
+            by_device[recorded.device] = packets(recorded, capture.started, point.clock_offset or 0.0, drift)
             filters[recorded.device] = recorded.expression
     except WgMigrateError as error:
         problems.append(str(error))
@@ -78,3 +79,10 @@ def _of_point(capture: Capture, point: Point) -> Evidence:
     if point.clock_offset is None:
         problems.append("its clock was not compared with the controller's, so its times may be off")
     return Evidence(point, by_device, filters, views(capture, point, by_device), tuple(problems))
+
+
+def _drift(point: Point, seconds: float) -> float:
+    """Return by how much a host's clock ran fast, in seconds a second."""
+    if point.clock_offset is None or point.clock_offset_end is None or seconds <= 0:
+        return 0.0
+    return (point.clock_offset_end - point.clock_offset) / seconds

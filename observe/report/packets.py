@@ -55,10 +55,11 @@ class Packets:
         return Packets(**{name: column[which] for name, column in vars(self).items()})
 
 
-def packets(recorded: Recorded, origin: float, clock_offset: float) -> Packets:
+def packets(recorded: Recorded, origin: float, clock_offset: float, clock_drift: float = 0.0) -> Packets:
     """Return a device's packets; `origin` is when the capture began, seconds since 1970 by the controller's clock.
 
-    `clock_offset` is the host's clock less the controller's, in seconds. Raises WgMigrateError for an unknown link.
+    `clock_offset` is the host's clock less the controller's when the capture began, in seconds, and `clock_drift` how
+    much that grows in a second. Raises WgMigrateError for an unknown link.
     """
     order = np.argsort(recorded.times, kind="stable")
     heads = recorded.heads[order]
@@ -81,7 +82,7 @@ def packets(recorded: Recorded, origin: float, clock_offset: float) -> Packets:
     has_ports = np.isin(protocol, (TCP, UDP)) & (known >= transport + 4)
     ports = np.where(has_ports[:, None], _gather(content, transport, 4), 0)
     return Packets(
-        times=(recorded.times[order] - round((origin + clock_offset) * 1e9)) / 1e9,
+        times=(recorded.times[order] - round((origin + clock_offset) * 1e9)) / 1e9 * (1 - clock_drift),
         sizes=_sizes(content, is_ipv4, is_ipv6, recorded.sizes[order].astype(np.int64) - start),
         is_ipv4=is_ipv4,
         is_ipv6=is_ipv6,

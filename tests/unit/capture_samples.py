@@ -12,6 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from observe.report.capture import load
+from observe.report.findings import Findings, find
+
 STARTED = 1_700_000_000
 """2023-11-14T22:13:20+00:00, when each of these captures began."""
 OVERLAY, INNER, WEB = "10.87.0.9", "10.87.16.9", "203.0.113.80"
@@ -188,3 +191,8 @@ def download(scene: Scene, seconds: float = 1.0, period: float = 0.1, paths: int
             scene.send(time + number / 1000, path, tcp(far, near, 1300, (number, tick)), up=False)
         for number in range(5):
             scene.send(time + number / 500 + 1e-4, path, tcp(near, far, 52, (tick, number)), up=True)
+
+
+def found(scene: Scene, directory: Path) -> Findings:
+    """Return what the report finds in a scene."""
+    return find(load(scene.write(directory)))

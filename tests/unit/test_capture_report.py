@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from capture_samples import (
     Scene,
     download,
     echo,
+    found,
     frame,
     tcp,
     udp,
@@ -24,12 +26,8 @@ from observe.report import measure
 from observe.report.asked import asked, kept
 from observe.report.capture import load
 from observe.report.evidence import gather, view
-from observe.report.findings import Findings, find
+from observe.report.findings import find
 from observe.report.traces import Trace
-
-
-def found(scene: Scene, directory: Path) -> Findings:
-    return find(load(scene.write(directory)))
 
 
 @pytest.fixture
@@ -89,6 +87,18 @@ def test_each_points_clock_is_set_right(scene: Scene, tmp_path: Path) -> None:
     assert firsts["exit"] == pytest.approx(0.0, abs=1e-6)
     assert firsts["wgnet1"] == pytest.approx(0.005, abs=1e-6)
     assert firsts["wgnet2"] == pytest.approx(0.105, abs=1e-6)
+
+
+def test_a_clock_that_drifts_is_set_right(tmp_path: Path) -> None:
+    scene = Scene()
+    for number in range(3):
+        scene.see("client", "wgnet1", number * 1.01, udp((OVERLAY, 4), EXIT[1:], 112))
+    directory = scene.write(tmp_path)
+    document = json.loads((directory / "capture.json").read_text())
+    document["points"][0] |= {"clock_offset": 0.0, "clock_offset_end": 0.02}
+    (directory / "capture.json").write_text(json.dumps(document))
+    (client, *_others) = gather(load(directory))
+    assert client.packets["wgnet1"].times == pytest.approx([0.0, 1.0, 2.0], abs=3e-4)
 
 
 def test_the_glance_shows_the_whole_and_each_proxys_part_of_it(scene: Scene, tmp_path: Path) -> None:

@@ -6,14 +6,10 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-from capture_samples import ETHERNET, INNER, PATHS, UPLINK, WEB, Scene, download, echo, frame, ip, tcp, udp
+from capture_samples import ETHERNET, INNER, PATHS, UPLINK, WEB, Scene, download, echo, found, frame, ip, tcp, udp
 
 from observe.report.capture import load
-from observe.report.findings import Findings, find
-
-
-def found(scene: Scene, directory: Path) -> Findings:
-    return find(load(scene.write(directory)))
+from observe.report.findings import find
 
 
 @pytest.fixture
@@ -31,6 +27,7 @@ LEAKED = [
     ("tcp to a proxy's port", frame(tcp((UPLINK, 9), PATHS[0][2:], 60, None), True), "192.0.2.11:51820 tcp"),
     ("an inner address", frame(tcp((INNER, 9), (WEB, 443), 60, None), True), f"{INNER}:9 > {WEB}:443 tcp"),
     ("ipv6", frame(tcp(("2001:db8::7", 9), ("2001:db8::80", 443), 80, None), True), "2001:db8::7:9 > 2001:db8::80:443"),
+    ("ipv6 answer", frame(tcp(("2001:db8::80", 443), ("2001:db8::7", 9), 80, None), False), "2001:db8::80:443 > 2001:"),
     ("ping", frame(echo(UPLINK, WEB, 1, reply=False), True), "protocol 1"),
 ]
 ALLOWED = [
