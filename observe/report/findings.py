@@ -21,6 +21,8 @@ MOST_BINS = 240
 """Bins of time as wide as the page: more than print shows, and few enough for the file to stay small."""
 LONGEST_GLANCE = 3.0
 """Seconds of the picture that is to be understood at a glance: some thirty switches of the usual period."""
+_ON_THE_WAY = 0.05
+"""Seconds before and after it: a proxy sees the first packet down earlier, and the last one up later."""
 NARROWEST_AROUND, WIDEST_AROUND = 0.01, 0.5
 """Seconds before and after a switch that are looked at: between these, as long as the switches are apart."""
 _AROUND_BINS = 20
@@ -173,7 +175,7 @@ def _glance(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str,
         missing["glance"] = _absence(capture, evidence, "overlay")
         return None
     begin, end = measure.busiest(whole.trace)
-    edges = measure.bins(begin, min(end, begin + LONGEST_GLANCE), MOST_BINS)
+    edges = measure.bins(begin - _ON_THE_WAY, min(end, begin + LONGEST_GLANCE) + _ON_THE_WAY, MOST_BINS)
     shown = _within(whole.trace, edges)
     paths = range(len(capture.network.paths))
     numbers = list(paths) if (shown.path >= 0).any() else [NO_PATH]

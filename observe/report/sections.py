@@ -10,7 +10,7 @@ import numpy as np
 
 from observe.report import draw
 from observe.report.asked import SECONDS
-from observe.report.findings import Findings
+from observe.report.findings import Findings, Observer
 from observe.report.measure import Series, Total
 from observe.report.words import cells, percent, size, span
 
@@ -132,7 +132,7 @@ def _observers(found: Findings) -> Section:
     if found.switches is None:
         marks = f"No switches are marked. {found.missing['switches']}"
     columns = [
-        (f"{each.view.point} {_path(found, number)}", series, total)
+        (_name(found, each, number), series, total)
         for each in found.observers
         for number, series, total in zip(each.paths, each.series, each.totals, strict=True)
     ]
@@ -164,8 +164,10 @@ def _slices(columns: Sequence[tuple[str, Series, Total]]) -> list[list[str]]:
     return rows
 
 
-def _path(found: Findings, number: int) -> str:
-    return found.capture.network.paths[number].name if number >= 0 else "all"
+def _name(found: Findings, observer: Observer, path: int) -> str:
+    """Return what a column is of: the point, and where that saw several, the path."""
+    point = observer.view.point
+    return f"{point}, {found.capture.network.paths[path].name}" if len(observer.paths) > 1 and path >= 0 else point
 
 
 def _bursts(found: Findings) -> Section:
