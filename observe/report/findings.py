@@ -117,7 +117,7 @@ def find(capture: Capture) -> Findings:
     missing: dict[str, str] = {}
     overlay = view(evidence, "client", "overlay")
     if overlay is None:
-        why = _absence(capture, evidence, "overlay")
+        why = _absence(capture, _client(evidence), "overlay")
         missing |= dict.fromkeys(
             ("switches", "bursts", "across"), f"Switches are seen in the packets on the paths. {why}"
         )
@@ -136,18 +136,19 @@ def find(capture: Capture) -> Findings:
     )
 
 
-def _absence(capture: Capture, evidence: tuple[Evidence, ...], layer: str, role: str = "client") -> str:
-    """Say why there are no packets of a layer at a role's points."""
-    of_role = [each for each in evidence if each.point.role == role]
-    if not of_role:
-        who = capture.client if role == "client" else f"no {role}"
-        return f"{who} was {'not ' if role == 'client' else ''}captured."
-    lost = [f"{each.point.name}: {problem}" for each in of_role for problem in each.problems]
-    if lost:
-        return f"{'; '.join(lost)}."
-    if not any(layer in each.point.layers.values() for each in of_role):
-        return f"The {layer} layer of {of_role[0].point.name} was not captured."
-    return f"No packet of the client's tunnel was seen in the {layer} layer of {of_role[0].point.name}."
+def _absence(capture: Capture, client: Evidence | None, layer: str) -> str:
+    """Say why there are no packets of a layer of the client."""
+    if client is None:
+        return f"{capture.client} was not captured."
+    if client.problems:
+        return f"{client.point.name}: {'; '.join(client.problems)}."
+    if layer not in client.point.layers.values():
+        return f"The {layer} layer of {client.point.name} was not captured."
+    return f"No packet of the client's tunnel was seen in the {layer} layer of {client.point.name}."
+
+
+def _client(evidence: tuple[Evidence, ...]) -> Evidence | None:
+    return next((each for each in evidence if each.point.role == "client"), None)
 
 
 def _observers(evidence: tuple[Evidence, ...], paths: int) -> tuple[Observer, ...]:
@@ -172,33 +173,36 @@ def _observers(evidence: tuple[Evidence, ...], paths: int) -> tuple[Observer, ..
 def _glance(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Glance | None:
     whole = view(evidence, "client", "overlay", "inner", "outer")
     if whole is None:
-        missing["glance"] = _absence(capture, evidence, "overlay")
+        missing["glance"] = _absence(capture, _client(evidence), "overlay")
         return None
     begin, end = measure.busiest(whole.trace)
     edges = measure.bins(begin - _ON_THE_WAY, min(end, begin + LONGEST_GLANCE) + _ON_THE_WAY, MOST_BINS)
     shown = _within(whole.trace, edges)
     paths = range(len(capture.network.paths))
     numbers = list(paths) if (shown.path >= 0).any() else [NO_PATH]
-    parts = []
-    for number in paths:
-        proxy = capture.network.paths[number].proxy.name
-        each = next((each for each in evidence if each.point.name == proxy), None)
-        seen = next((each.views[layer] for layer in ("overlay", "outer") if each and layer in each.views), None)
-        if seen is None:
-            why = "; ".join(each.problems) if each and each.problems else "it was not captured"
-            parts.append(Part(number, None, None, "", why))
-            continue
-        trace = _within(seen.trace, edges)
-        parts.append(Part(number, measure.series(trace, edges), measure.total(trace), seen.source, None))
+    # Of the same layer as the whole: a packet is 60 bytes longer in the outer one, and the shares would not add up.
+    layer = "outer" if whole.layer == "outer" else "overlay"
     return Glance(
         float(edges[0]),
         float(edges[-1]),
         [measure.series(shown.take(shown.path == number), edges) for number in numbers],
         measure.total(shown),
         whole.source,
-        parts,
+        [_part(capture, evidence, number, layer, edges) for number in paths],
         measure.switches(shown),
     )
+
+
+def _part(capture: Capture, evidence: tuple[Evidence, ...], number: int, layer: str, edges: Floats) -> Part:
+    """Return what the proxy of a path saw in the glance's time."""
+    proxy = capture.network.paths[number].proxy.name
+    each = next((each for each in evidence if each.point.name == proxy), None)
+    if each is None:
+        return Part(number, None, None, "", "it was not captured")
+    if layer not in each.views:
+        return Part(number, None, None, "", "; ".join(each.problems) or f"its {layer} layer was not captured")
+    trace = _within(each.views[layer].trace, edges)
+    return Part(number, measure.series(trace, edges), measure.total(trace), each.views[layer].source, None)
 
 
 def _within(trace: Trace, edges: Floats) -> Trace:
@@ -208,7 +212,7 @@ def _within(trace: Trace, edges: Floats) -> Trace:
 def _shares(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Shares | None:
     seen = view(evidence, "client", "overlay", "outer") or view(evidence, "exit", "outer")
     if seen is None:
-        missing["shares"] = _absence(capture, evidence, "overlay")
+        missing["shares"] = _absence(capture, _client(evidence), "overlay")
         return None
     paths = measure.by_path(seen.trace, len(capture.network.paths))
     of_proxies: list[Total | None] = [None] * len(paths)
@@ -255,10 +259,13 @@ def _across(
 
 
 def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips | None, str]:
-    client = next((each for each in evidence if each.point.role == "client"), None)
+    client = _client(evidence)
     devices = _devices(client, "inner")
     if client is None or not devices:
-        return None, f"Round-trip times are read from the packets inside wg0. {_absence(capture, evidence, 'inner')}"
+        return (
+            None,
+            f"Round-trip times are read from the packets inside wg0. {_absence(capture, _client(evidence), 'inner')}",
+        )
     inner = joined(list(devices.values()))
     trips = round_trips(inner, capture.network.inner_address)
     where = f"{client.point.name}, inner layer"
@@ -272,10 +279,10 @@ def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips
 
 
 def _leaks(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Leaks | None:
-    client = next((each for each in evidence if each.point.role == "client"), None)
+    client = _client(evidence)
     uplinks = _devices(client, "outer")
     if client is None or not uplinks:
-        missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, evidence, 'outer')}"
+        missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, _client(evidence), 'outer')}"
         return None
     expression = "; ".join(client.filters[device] or "everything" for device in uplinks)
     suspects = _suspects(capture.network, client) if capture.scope == "namespace" else None

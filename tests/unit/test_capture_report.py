@@ -18,6 +18,7 @@ from capture_samples import (
     echo,
     found,
     frame,
+    pcapng,
     tcp,
     udp,
 )
@@ -127,6 +128,17 @@ def test_a_proxy_without_a_file_is_not_invented(scene: Scene, tmp_path: Path) ->
     assert "cannot be read" in (lost.why or "")
     assert result.shares.at_proxy[1] is None
     assert result.shares.paths[1].packets_down > 0
+
+
+def test_layers_are_not_mixed_in_a_glance(scene: Scene, tmp_path: Path) -> None:
+    directory = scene.write(tmp_path)
+    document = json.loads((directory / "capture.json").read_text())
+    (directory / "wgnet2.pcapng").write_bytes(pcapng({"eth0": scene.seen["wgnet2"]["eth0"]}))
+    document["points"][2]["interfaces"] = [{"name": "eth0", "layer": "outer"}]
+    (directory / "capture.json").write_text(json.dumps(document))
+    glance = find(load(directory)).glance
+    assert glance is not None
+    assert [part.why for part in glance.parts] == [None, "its overlay layer was not captured"]
 
 
 @pytest.mark.parametrize("layer", ["overlay", "outer", "inner"])
