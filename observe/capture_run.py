@@ -27,6 +27,8 @@ _TAIL = 0.5
 _LINGER = 1.5
 """Seconds until the kernel has handed over the last packets: it does so every second."""
 _END_SECONDS = 20.0
+_INTERRUPTED = 130
+"""The exit status of what Ctrl-C has ended, as shells have it."""
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Point:
 def run(wanted: Wanted, say: Callable[[str], None]) -> tuple[dict[str, Any], int]:
     """Capture, and return what capture.json holds and the command's exit status; SAY gets what a person should know.
 
-    Raises WgMigrateError where the capture cannot begin on all hosts: then no file is left. KeyboardInterrupt ends it
-    early, and is raised again when all is written.
+    Raises WgMigrateError where the capture cannot begin on all hosts: then no file is left. Ctrl-C ends a capture that
+    has begun: the status is 130, but 0 where nothing else would have ended it.
     """
     with contextlib.ExitStack() as opened:
         connections = connect_all({name: wanted.inventory.hosts[name] for name in wanted.at}, opened)
@@ -82,8 +84,6 @@ def _capture(
     begin = time.time_ns()
     for point in at_work:
         point.file.begin(begin, estimate(point.session.samples))
-    interrupted: KeyboardInterrupt | None = None
-    status = 0
     # Whatever ends this process from now on: what has been captured until then can be read.
     cut_off = "the capture was cut off, so nobody counted the packets that were missed"
     entries = [entry(point.host, point.streams, point.file, 0, cut_off) for point in at_work]
@@ -91,8 +91,8 @@ def _capture(
     say(f"capturing at {', '.join(point.host.name for point in at_work)} into {wanted.directory}")
     try:
         status = _wait(wanted, lambda: _tell_lost(at_work, say))
-    except KeyboardInterrupt as error:
-        interrupted = error
+    except KeyboardInterrupt:
+        status = _INTERRUPTED if wanted.command or wanted.seconds is not None else 0
     end = time.time_ns()
     for point in at_work:
         point.file.end = end
@@ -105,8 +105,6 @@ def _capture(
     document = describe(wanted, of_client, begin, (end - begin) / 1e9, [_point(point) for point in at_work])
     _tell_lost(at_work, say)
     write(wanted.directory, document)
-    if interrupted:
-        raise interrupted
     return document, status
 
 

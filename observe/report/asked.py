@@ -52,14 +52,9 @@ class Kept:
 
 
 def asked(document: Mapping[str, Any] | None, paths: int) -> Asked | None:
-    """Return what a schedule asks for; None where there is none, or one that this version does not know.
-
-    `document` is the schedule, or what `wg-migrate status --json` tells, which holds it.
-    """
-    loop = (document or {}).get("loop", document)
-    found = loop.get("schedule", loop) if isinstance(loop, Mapping) else None
+    """Return what a schedule asks for; None where there is none, or one that this version does not know."""
     try:
-        return _asked(parse(found), paths) if found is not None else None
+        return _asked(parse(document), paths) if document is not None else None
     except WgMigrateError:
         return None
 

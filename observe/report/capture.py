@@ -51,16 +51,17 @@ class Network:
 class Point:
     """A vantage point; `layers` gives each captured device its layer.
 
-    `clock_offset` is the host's clock less the controller's and `clock_error` how wrong that may be, both in seconds
-    and None where they were not measured. `dropped` is how many packets the host's kernel could not hand over.
+    `clock_offset` is the host's clock less the controller's at the beginning, `clock_offset_end` the same at the end,
+    and `clock_error` how wrong those may be; in seconds, and None where they were not measured. `dropped` is how many
+    packets the host's kernel could not hand over.
     """
 
     name: str
     role: str
     file: str | None
-    filter: str
     layers: Mapping[str, str]
     clock_offset: float | None
+    clock_offset_end: float | None
     clock_error: float | None
     dropped: int
     complete: bool
@@ -69,7 +70,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Capture:
-    """All that `capture.json` says; `started` is in seconds since 1970 by the controller's clock."""
+    """All that `capture.json` says; `started` is in seconds since 1970 by the controller's clock.
+
+    `scope` is the client's, and None where it is not known.
+    """
 
     directory: Path
     started: float
@@ -77,6 +81,7 @@ class Capture:
     command: tuple[str, ...] | None
     client: str
     network: Network
+    scope: str | None
     schedule: Mapping[str, Any] | None
     points: tuple[Point, ...]
 
@@ -118,6 +123,7 @@ def _capture(directory: Path, document: Mapping[str, Any]) -> Capture:
         tuple(str(word) for word in _list(document, "command")) if command is not None else None,
         _text(document, "client"),
         _network(_object(document.get("network"), "network")),
+        _text(document, "scope") if document.get("scope") else None,
         _object(schedule, "schedule") if schedule is not None else None,
         points,
     )
@@ -153,14 +159,13 @@ def _point(entry: object) -> Point:
         if layer not in LAYERS:
             raise _WrongError(f"layer {shown(layer)} is none of {', '.join(LAYERS)}")
         layers[_text(interface, "name")] = layer
-    words = document.get("filter") or ""
     return Point(
         name=_text(document, "name"),
         role=role,
         file=file,
-        filter=words if isinstance(words, str) else ", ".join(str(word) for word in words),
         layers=layers,
         clock_offset=_optional_number(document, "clock_offset"),
+        clock_offset_end=_optional_number(document, "clock_offset_end"),
         clock_error=_optional_number(document, "clock_error"),
         dropped=int(_optional_number(document, "dropped") or 0),
         complete=bool(document.get("complete", True)),

@@ -51,6 +51,8 @@ def _report(directory: Path, output: Path, figures: Path | None) -> int:
     for file in (output, figures):
         if file and not file.parent.is_dir():
             raise WgMigrateError(f"{file.parent} is no directory: make it first, or write {file.name} elsewhere")
+        if file and file.is_dir():
+            raise WgMigrateError(f"{file} is a directory: write a file's name")
     found = find(capture)
     for each in found.evidence:
         for problem in each.problems:

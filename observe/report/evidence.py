@@ -15,10 +15,11 @@ from observe.report.traces import View, views
 
 @dataclass(frozen=True)
 class Evidence:
-    """A point and what its file gave: all its packets by device, the views by layer, and problems in words."""
+    """A point and what its file gave: all its packets by device, each one's filter, the views by layer, problems."""
 
     point: Point
     packets: Mapping[str, Packets]
+    filters: Mapping[str, str]
     views: Mapping[str, View]
     problems: tuple[str, ...]
 
@@ -55,15 +56,17 @@ def view(evidence: tuple[Evidence, ...], role: str, *layers: str) -> View | None
 def _of_point(capture: Capture, point: Point) -> Evidence:
     problems = [point.problem] if point.problem else []
     if point.file is None:
-        return Evidence(point, {}, {}, tuple(problems or ["there is no file of it"]))
+        return Evidence(point, {}, {}, {}, tuple(problems or ["there is no file of it"]))
     by_device: dict[str, Packets] = {}
+    filters = {}
+    drift = _drift(point, capture.seconds)
     try:
         recording = read(capture.directory / point.file)
         if recording.damage:
             problems.append(f"its file is {recording.damage}")
         for recorded in recording.devices:
-            found = packets(recorded, capture.started, point.clock_offset or 0.0)
-            by_device[recorded.device] = found
+            by_device[recorded.device] = packets(recorded, capture.started, point.clock_offset or 0.0, drift)
+            filters[recorded.device] = recorded.expression
     except WgMigrateError as error:
         problems.append(str(error))
     unknown = [device for device, found in by_device.items() if device not in point.layers and len(found)]
@@ -75,4 +78,11 @@ def _of_point(capture: Capture, point: Point) -> Evidence:
         problems.append(f"its kernel could not hand over {point.dropped} packets in time")
     if point.clock_offset is None:
         problems.append("its clock was not compared with the controller's, so its times may be off")
-    return Evidence(point, by_device, views(capture, point, by_device), tuple(problems))
+    return Evidence(point, by_device, filters, views(capture, point, by_device), tuple(problems))
+
+
+def _drift(point: Point, seconds: float) -> float:
+    """Return by how much a host's clock ran fast, in seconds a second."""
+    if point.clock_offset is None or point.clock_offset_end is None or seconds <= 0:
+        return 0.0
+    return (point.clock_offset_end - point.clock_offset) / seconds

@@ -9,11 +9,11 @@ import numpy as np
 
 from observe.report import measure
 from observe.report.asked import Asked, Kept, asked, kept
-from observe.report.capture import Capture
+from observe.report.capture import Capture, Network
 from observe.report.evidence import Evidence, gather, view
 from observe.report.leaks import Leaks, leaks
 from observe.report.measure import Around, Series, Switches, Total
-from observe.report.packets import Floats, joined
+from observe.report.packets import Floats, Packets, joined, texts
 from observe.report.roundtrips import RoundTrips, round_trips
 from observe.report.traces import NO_PATH, Trace, View, path_of
 
@@ -21,6 +21,8 @@ MOST_BINS = 240
 """Bins of time as wide as the page: more than print shows, and few enough for the file to stay small."""
 LONGEST_GLANCE = 3.0
 """Seconds of the picture that is to be understood at a glance: some thirty switches of the usual period."""
+_ON_THE_WAY = 0.05
+"""Seconds before and after it: a proxy sees the first packet down earlier, and the last one up later."""
 NARROWEST_AROUND, WIDEST_AROUND = 0.01, 0.5
 """Seconds before and after a switch that are looked at: between these, as long as the switches are apart."""
 _AROUND_BINS = 20
@@ -115,7 +117,7 @@ def find(capture: Capture) -> Findings:
     missing: dict[str, str] = {}
     overlay = view(evidence, "client", "overlay")
     if overlay is None:
-        why = _absence(capture, evidence, "overlay")
+        why = _absence(capture, _client(evidence), "overlay")
         missing |= dict.fromkeys(
             ("switches", "bursts", "across"), f"Switches are seen in the packets on the paths. {why}"
         )
@@ -134,18 +136,19 @@ def find(capture: Capture) -> Findings:
     )
 
 
-def _absence(capture: Capture, evidence: tuple[Evidence, ...], layer: str, role: str = "client") -> str:
-    """Say why there are no packets of a layer at a role's points."""
-    of_role = [each for each in evidence if each.point.role == role]
-    if not of_role:
-        who = capture.client if role == "client" else f"no {role}"
-        return f"{who} was {'not ' if role == 'client' else ''}captured."
-    lost = [f"{each.point.name}: {problem}" for each in of_role for problem in each.problems]
-    if lost:
-        return f"{'; '.join(lost)}."
-    if not any(layer in each.point.layers.values() for each in of_role):
-        return f"The {layer} layer of {of_role[0].point.name} was not captured."
-    return f"No packet of the client's tunnel was seen in the {layer} layer of {of_role[0].point.name}."
+def _absence(capture: Capture, client: Evidence | None, layer: str) -> str:
+    """Say why there are no packets of a layer of the client."""
+    if client is None:
+        return f"{capture.client} was not captured."
+    if client.problems:
+        return f"{client.point.name}: {'; '.join(client.problems)}."
+    if layer not in client.point.layers.values():
+        return f"The {layer} layer of {client.point.name} was not captured."
+    return f"No packet of the client's tunnel was seen in the {layer} layer of {client.point.name}."
+
+
+def _client(evidence: tuple[Evidence, ...]) -> Evidence | None:
+    return next((each for each in evidence if each.point.role == "client"), None)
 
 
 def _observers(evidence: tuple[Evidence, ...], paths: int) -> tuple[Observer, ...]:
@@ -170,33 +173,36 @@ def _observers(evidence: tuple[Evidence, ...], paths: int) -> tuple[Observer, ..
 def _glance(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Glance | None:
     whole = view(evidence, "client", "overlay", "inner", "outer")
     if whole is None:
-        missing["glance"] = _absence(capture, evidence, "overlay")
+        missing["glance"] = _absence(capture, _client(evidence), "overlay")
         return None
     begin, end = measure.busiest(whole.trace)
-    edges = measure.bins(begin, min(end, begin + LONGEST_GLANCE), MOST_BINS)
+    edges = measure.bins(begin - _ON_THE_WAY, min(end, begin + LONGEST_GLANCE) + _ON_THE_WAY, MOST_BINS)
     shown = _within(whole.trace, edges)
     paths = range(len(capture.network.paths))
     numbers = list(paths) if (shown.path >= 0).any() else [NO_PATH]
-    parts = []
-    for number in paths:
-        proxy = capture.network.paths[number].proxy.name
-        each = next((each for each in evidence if each.point.name == proxy), None)
-        seen = next((each.views[layer] for layer in ("overlay", "outer") if each and layer in each.views), None)
-        if seen is None:
-            why = "; ".join(each.problems) if each and each.problems else "it was not captured"
-            parts.append(Part(number, None, None, "", why))
-            continue
-        trace = _within(seen.trace, edges)
-        parts.append(Part(number, measure.series(trace, edges), measure.total(trace), seen.source, None))
+    # Of the same layer as the whole: a packet is 60 bytes longer in the outer one, and the shares would not add up.
+    layer = "outer" if whole.layer == "outer" else "overlay"
     return Glance(
         float(edges[0]),
         float(edges[-1]),
         [measure.series(shown.take(shown.path == number), edges) for number in numbers],
         measure.total(shown),
         whole.source,
-        parts,
+        [_part(capture, evidence, number, layer, edges) for number in paths],
         measure.switches(shown),
     )
+
+
+def _part(capture: Capture, evidence: tuple[Evidence, ...], number: int, layer: str, edges: Floats) -> Part:
+    """Return what the proxy of a path saw in the glance's time."""
+    proxy = capture.network.paths[number].proxy.name
+    each = next((each for each in evidence if each.point.name == proxy), None)
+    if each is None:
+        return Part(number, None, None, "", "it was not captured")
+    if layer not in each.views:
+        return Part(number, None, None, "", "; ".join(each.problems) or f"its {layer} layer was not captured")
+    trace = _within(each.views[layer].trace, edges)
+    return Part(number, measure.series(trace, edges), measure.total(trace), each.views[layer].source, None)
 
 
 def _within(trace: Trace, edges: Floats) -> Trace:
@@ -206,7 +212,7 @@ def _within(trace: Trace, edges: Floats) -> Trace:
 def _shares(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Shares | None:
     seen = view(evidence, "client", "overlay", "outer") or view(evidence, "exit", "outer")
     if seen is None:
-        missing["shares"] = _absence(capture, evidence, "overlay")
+        missing["shares"] = _absence(capture, _client(evidence), "overlay")
         return None
     paths = measure.by_path(seen.trace, len(capture.network.paths))
     of_proxies: list[Total | None] = [None] * len(paths)
@@ -253,10 +259,14 @@ def _across(
 
 
 def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips | None, str]:
-    client = next((each for each in evidence if each.point.role == "client" and "inner" in each.views), None)
-    if client is None:
-        return None, f"Round-trip times are read from the packets inside wg0. {_absence(capture, evidence, 'inner')}"
-    inner = joined([found for device, found in client.packets.items() if client.point.layers.get(device) == "inner"])
+    client = _client(evidence)
+    devices = _devices(client, "inner")
+    if client is None or not devices:
+        return (
+            None,
+            f"Round-trip times are read from the packets inside wg0. {_absence(capture, _client(evidence), 'inner')}",
+        )
+    inner = joined(list(devices.values()))
     trips = round_trips(inner, capture.network.inner_address)
     where = f"{client.point.name}, inner layer"
     if trips is None or len(trips) < _FEWEST_SAMPLES:
@@ -269,15 +279,31 @@ def _trips(capture: Capture, evidence: tuple[Evidence, ...]) -> tuple[RoundTrips
 
 
 def _leaks(capture: Capture, evidence: tuple[Evidence, ...], missing: dict[str, str]) -> Leaks | None:
-    for each in evidence:
-        devices = [found for device, found in each.packets.items() if each.point.layers.get(device) == "outer"]
-        if each.point.role == "client" and devices:
-            judged = leaks(joined(devices), capture.network)
-            if judged is None:
-                missing["leaks"] = (
-                    f"No WireGuard packet was seen on the uplink of {each.point.name}, so nothing tells which of its "
-                    "packets are the client's."
-                )
-            return judged
-    missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, evidence, 'outer')}"
-    return None
+    client = _client(evidence)
+    uplinks = _devices(client, "outer")
+    if client is None or not uplinks:
+        missing["leaks"] = f"Leaks are seen on the client's uplink. {_absence(capture, _client(evidence), 'outer')}"
+        return None
+    expression = "; ".join(client.filters[device] or "everything" for device in uplinks)
+    suspects = _suspects(capture.network, client) if capture.scope == "namespace" else None
+    judged = leaks(joined(list(uplinks.values())), capture.network, expression, suspects)
+    if judged is None:
+        missing["leaks"] = (
+            f"No WireGuard packet was seen on the uplink of {client.point.name}, so nothing tells which of its packets "
+            "are the client's."
+        )
+    return judged
+
+
+def _devices(evidence: Evidence | None, layer: str) -> dict[str, Packets]:
+    if evidence is None:
+        return {}
+    return {device: found for device, found in evidence.packets.items() if evidence.point.layers.get(device) == layer}
+
+
+def _suspects(network: Network, client: Evidence) -> frozenset[str]:
+    """Return the addresses that a leaked packet would bear: the tunnel's, and those the applications spoke with."""
+    found = {network.exit.address, network.overlay_address, network.inner_address}
+    for inner in _devices(client, "inner").values():
+        found |= texts(inner.source) | texts(inner.target)
+    return frozenset(found)

@@ -14,7 +14,7 @@ from observe.report.traces import at_uplink
 KINDS = ("wireguard", "management", "neighbours", "fragments", "leaks")
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _MOST_EXAMPLES = 10
-_NONE = -1
+_NONE, _OWN = -1, -2
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,30 @@ class Example:
 class Leaks:
     """How many packets of each kind the client's uplink had, and when those were that leaked, in seconds.
 
-    `others` are packets that are not IP (ARP), or neither from nor to the client. `examples` has the first few flows.
+    `own` are the host's own packets, which may go beside the tunnel where only a namespace is tunnelled. `others` are
+    not IP (ARP), or neither from nor to the client. `examples` has the first few flows. `expression` is the filter of
+    the capture: what it kept out was not judged.
     """
 
     counts: dict[str, int]
+    own: int
     others: int
+    expression: str
     times: Floats
     examples: tuple[Example, ...]
 
     @property
     def looked_at(self) -> int:
         """Return how many packets were judged."""
-        return sum(self.counts.values()) + self.others
+        return sum(self.counts.values()) + self.own + self.others
 
 
-def leaks(uplink: Packets, network: Network) -> Leaks | None:
-    """Judge the packets of the client's uplink; None where no WireGuard packet tells which addresses are its own."""
+def leaks(uplink: Packets, network: Network, expression: str, suspects: frozenset[str] | None = None) -> Leaks | None:
+    """Judge the packets of the client's uplink; None where no WireGuard packet tells which addresses are its own.
+
+    With `suspects`, only packets from or to these addresses can be leaks: elsewhere the host speaks for itself (client
+    scope namespace).
+    """
     up, down, _path = at_uplink(uplink, network)
     if not (up | down).any():
         return None
@@ -54,8 +62,7 @@ def leaks(uplink: Packets, network: Network) -> Leaks | None:
     firsts, flow_of = _flows(uplink)
     # A flow is judged by its first packet: what the judgement looks at is the same in all of them.
     seen = [_parse(uplink, int(first)) for first in firsts]
-    kinds = [wire.sort(packet, allowed) if packet else None for packet in seen]
-    numbers = np.array([KINDS.index(kind) if kind else _NONE for kind in kinds])[flow_of]
+    numbers = np.array([_judge(packet, allowed, suspects) for packet in seen])[flow_of]
     leaked = np.flatnonzero(numbers == KINDS.index("leaks"))
     flows, first, count = np.unique(flow_of[leaked], return_index=True, return_counts=True)
     examples = tuple(
@@ -64,10 +71,22 @@ def leaks(uplink: Packets, network: Network) -> Leaks | None:
     )
     return Leaks(
         counts={kind: int((numbers == number).sum()) for number, kind in enumerate(KINDS)},
+        own=int((numbers == _OWN).sum()),
         others=int((numbers == _NONE).sum()),
+        expression=expression,
         times=uplink.times[leaked],
         examples=examples,
     )
+
+
+def _judge(packet: wire.Packet | None, allowed: wire.Allowed, suspects: frozenset[str] | None) -> int:
+    """Return the number of a packet's kind, _OWN or _NONE."""
+    kind = wire.sort(packet, allowed) if packet else None
+    if packet is None or kind is None:
+        return _NONE
+    if kind == "leaks" and suspects is not None and not {packet.source, packet.target} & suspects:
+        return _OWN
+    return KINDS.index(kind)
 
 
 def _own_addresses(uplink: Packets, up: Bools, down: Bools) -> frozenset[str]:

@@ -55,10 +55,11 @@ class Packets:
         return Packets(**{name: column[which] for name, column in vars(self).items()})
 
 
-def packets(recorded: Recorded, origin: float, clock_offset: float) -> Packets:
+def packets(recorded: Recorded, origin: float, clock_offset: float, clock_drift: float = 0.0) -> Packets:
     """Return a device's packets; `origin` is when the capture began, seconds since 1970 by the controller's clock.
 
-    `clock_offset` is the host's clock less the controller's, in seconds. Raises WgMigrateError for an unknown link.
+    `clock_offset` is the host's clock less the controller's when the capture began, in seconds, and `clock_drift` how
+    much that grows in a second. Raises WgMigrateError for an unknown link.
     """
     order = np.argsort(recorded.times, kind="stable")
     heads = recorded.heads[order]
@@ -81,7 +82,7 @@ def packets(recorded: Recorded, origin: float, clock_offset: float) -> Packets:
     has_ports = np.isin(protocol, (TCP, UDP)) & (known >= transport + 4)
     ports = np.where(has_ports[:, None], _gather(content, transport, 4), 0)
     return Packets(
-        times=(recorded.times[order] - round((origin + clock_offset) * 1e9)) / 1e9,
+        times=(recorded.times[order] - round((origin + clock_offset) * 1e9)) / 1e9 * (1 - clock_drift),
         sizes=_sizes(content, is_ipv4, is_ipv6, recorded.sizes[order].astype(np.int64) - start),
         is_ipv4=is_ipv4,
         is_ipv6=is_ipv6,
@@ -120,6 +121,12 @@ def is_address(column: NDArray[np.uint64], address: str) -> Bools:
 def number_at(content: NDArray[np.uint8], places: Integers, width: int) -> Integers:
     """Return the number of `width` bytes, big end first, at a place of its own in each row; places must be inside."""
     return _number(_gather(content, places, width), 0, width)
+
+
+def texts(column: NDArray[np.uint64]) -> set[str]:
+    """Return the IPv4 addresses in a column as text."""
+    pairs = np.unique(column, axis=0).tolist()
+    return {str(ipaddress.IPv4Address(low & 0xFFFFFFFF)) for high, low in pairs if not high and low >> 32 == 0xFFFF}
 
 
 def _pair(address: str) -> tuple[np.uint64, np.uint64]:

@@ -18,7 +18,7 @@ HEAD = 128
 """Bytes of a packet that are kept: the longest headers that anything here reads; captures hold fewer by default."""
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
 _BYTE_ORDER = 0x1A2B3C4D
-_END, _NAME, _RESOLUTION, _OFFSET = 0, 2, 9, 14
+_END, _NAME, _RESOLUTION, _FILTER, _OFFSET = 0, 2, 9, 11, 14
 """Options of an interface's block: the last one, and those that are read."""
 _PACKET_HEADER = 28
 """Bytes before a packet's own: type, length, interface, time (2), captured and original length, 4 each."""
@@ -28,11 +28,13 @@ _PACKET_HEADER = 28
 class Recorded:
     """The packets of one device in the order of the file, n of them.
 
+    `expression` is the filter in the words of pcap-filter(7), empty where there was none.
     `times` are nanoseconds since 1970 by the host's clock (n), `heads` the first bytes from the link layer on, zeros
     where fewer were captured (n x HEAD), `captured` how many those are (n), `sizes` the bytes that the packet had (n).
     """
 
     device: str
+    expression: str
     link_type: int
     times: NDArray[np.int64]
     heads: NDArray[np.uint8]
@@ -51,6 +53,7 @@ class Recording:
 @dataclass(frozen=True)
 class _Interface:
     name: str
+    expression: str
     link_type: int
     resolution: int
     """Ticks a second; negative: the power of two."""
@@ -120,7 +123,7 @@ def _walk(data: memoryview, order: str) -> tuple[list[_Interface], list[int], li
 
 def _interface(body: bytes, order: str) -> _Interface:
     link_type = struct.unpack_from(f"{order}H", body)[0] if len(body) >= 8 else -1
-    name, resolution, offset, place = "", 10**6, 0, 8
+    name, expression, resolution, offset, place = "", "", 10**6, 0, 8
     while place + 4 <= len(body):
         code, length = struct.unpack_from(f"{order}HH", body, place)
         value = body[place + 4 : place + 4 + length]
@@ -128,13 +131,15 @@ def _interface(body: bytes, order: str) -> _Interface:
             break
         if code == _NAME:
             name = value.decode(errors="replace").rstrip("\0")
+        elif code == _FILTER and value[:1] == b"\0":  # what follows is an expression, not a program
+            expression = value[1:].decode(errors="replace")
         elif code == _RESOLUTION and len(value) == 1:
             power = value[0] & 0x7F
             resolution = -power if value[0] & 0x80 else 10**power
         elif code == _OFFSET and len(value) == 8:
             offset = struct.unpack(f"{order}q", value)[0]
         place += 4 + length + -length % 4
-    return _Interface(name, link_type, resolution, offset)
+    return _Interface(name, expression, link_type, resolution, offset)
 
 
 def _recorded(data: NDArray[np.uint8], places: NDArray[np.int64], interface: _Interface, order: str) -> Recorded:
@@ -146,7 +151,15 @@ def _recorded(data: NDArray[np.uint8], places: NDArray[np.int64], interface: _In
     heads[np.arange(HEAD) >= captured[:, None]] = 0
     ticks = (numbers[:, 3].astype(np.uint64) << np.uint64(32)) | numbers[:, 4].astype(np.uint64)
     times = _nanoseconds(ticks, interface.resolution) + interface.offset * 10**9
-    return Recorded(interface.name, interface.link_type, times, heads, captured, numbers[:, 6].astype(np.uint32))
+    return Recorded(
+        interface.name,
+        interface.expression,
+        interface.link_type,
+        times,
+        heads,
+        captured,
+        numbers[:, 6].astype(np.uint32),
+    )
 
 
 def _nanoseconds(ticks: NDArray[np.uint64], resolution: int) -> NDArray[np.int64]:

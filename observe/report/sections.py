@@ -10,7 +10,7 @@ import numpy as np
 
 from observe.report import draw
 from observe.report.asked import SECONDS
-from observe.report.findings import Findings
+from observe.report.findings import Findings, Observer
 from observe.report.measure import Series, Total
 from observe.report.words import cells, percent, size, span
 
@@ -115,10 +115,7 @@ def _shares(found: Findings) -> Section:
         "Of all that the client sent (up) and got (down), over the whole capture.",
         draw.shares(shares, capture),
         f"Stacked bars of each path's share. {said}.",
-        [
-            f"{shares.source}.",
-            "A host may hand over or take several packets as one: then bytes are the better measure.",
-        ],
+        [f"{shares.source}."],
         [Table(header, rows)],
     )
 
@@ -135,7 +132,7 @@ def _observers(found: Findings) -> Section:
     if found.switches is None:
         marks = f"No switches are marked. {found.missing['switches']}"
     columns = [
-        (f"{each.view.point} {_path(found, number)}", series, total)
+        (_name(found, each, number), series, total)
         for each in found.observers
         for number, series, total in zip(each.paths, each.series, each.totals, strict=True)
     ]
@@ -167,8 +164,10 @@ def _slices(columns: Sequence[tuple[str, Series, Total]]) -> list[list[str]]:
     return rows
 
 
-def _path(found: Findings, number: int) -> str:
-    return found.capture.network.paths[number].name if number >= 0 else "all"
+def _name(found: Findings, observer: Observer, path: int) -> str:
+    """Return what a column is of: the point, and where that saw several, the path."""
+    point = observer.view.point
+    return f"{point}, {found.capture.network.paths[path].name}" if len(observer.paths) > 1 and path >= 0 else point
 
 
 def _bursts(found: Findings) -> Section:
@@ -261,6 +260,7 @@ def _leaks(found: Findings) -> Section:
     count, fragments = leaks.counts["leaks"], leaks.counts["fragments"]
     client = next(each.point for each in found.evidence if each.point.role == "client")
     rows = [[words, f"{leaks.counts[kind]}"] for kind, words in _KINDS.items()]
+    rows.append(["the host's own, beside its tunnelled namespace", f"{leaks.own}"])
     rows.append(["not IP, or not the client's", f"{leaks.others}"])
     tables = [Table(["packets on the client's uplink", "number"], rows)]
     if leaks.examples:
@@ -280,7 +280,7 @@ def _leaks(found: Findings) -> Section:
         lead,
         draw.leaked(leaks, found.capture.seconds) if count else None,
         f"When the {count} packets leaked, on a line of time." if count else "",
-        [f"{client.name}, outer layer, {leaks.looked_at} packets; captured: {client.filter or 'no filter is told'}."],
+        [f"{client.name}, outer layer, {leaks.looked_at} packets. What was captured there: {leaks.expression}."],
         tables,
         alarm=count + fragments > 0,
     )

@@ -12,6 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from observe.report.capture import load
+from observe.report.findings import Findings, find
+
 STARTED = 1_700_000_000
 """2023-11-14T22:13:20+00:00, when each of these captures began."""
 OVERLAY, INNER, WEB = "10.87.0.9", "10.87.16.9", "203.0.113.80"
@@ -26,6 +29,7 @@ LAYERS = {
     "wgnet2": {"wgnet": "overlay", "eth0": "outer"},
     "exit": {"wg0": "inner", "eth0": "outer"},
 }
+FILTERS = {"eth0": "not tcp port 22"}
 _TCP, _UDP, _ICMP = 6, 17, 1
 
 
@@ -138,6 +142,7 @@ def document(paths: tuple[tuple[str, str, str, int], ...], points: list[dict[str
                 {"name": name, "proxy": proxy, "address": address, "port": port} for name, proxy, address, port in paths
             ],
         },
+        "scope": "host",
         "schedule": {"period": 0.1, "strategy": "round_robin"},
         "points": points,
     }
@@ -151,7 +156,8 @@ def pcapng(
     packets = []
     for number, (name, found) in enumerate(devices.items()):
         link_type = found[0][2] if found else RAW
-        options = _option(2, name.encode(), order) + _option(9, b"\x09", order) + bytes(4)
+        options = _option(2, name.encode(), order) + _option(9, b"\x09", order)
+        options += _option(11, b"\0" + FILTERS.get(name, "").encode(), order) + bytes(4)
         parts.append(_block(1, struct.pack(f"{order}HHI", link_type, 0, snap) + options, order))
         packets += [(time, number, packet) for time, packet, _link_type in found]
     for time, number, packet in sorted(packets, key=lambda each: each[0]):
@@ -185,3 +191,8 @@ def download(scene: Scene, seconds: float = 1.0, period: float = 0.1, paths: int
             scene.send(time + number / 1000, path, tcp(far, near, 1300, (number, tick)), up=False)
         for number in range(5):
             scene.send(time + number / 500 + 1e-4, path, tcp(near, far, 52, (tick, number)), up=True)
+
+
+def found(scene: Scene, directory: Path) -> Findings:
+    """Return what the report finds in a scene."""
+    return find(load(scene.write(directory)))

@@ -111,7 +111,7 @@ def test_every_figure_names_its_point_and_its_packets(whole: Path) -> None:
         "exit, outer layer, 1500 packets",
     ):
         assert words in made.text
-    assert "client, outer layer, 1500 packets; captured: inner, outer, overlay." in made.text
+    assert "client, outer layer, 1500 packets. What was captured there: not tcp port 22." in made.text
 
 
 def test_leaks_are_an_alarm_and_names_cannot_become_part_of_the_page(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_page_that_cannot_be_written_is_said(capture: Path, capsys: pytest.Cap
     assert f"{capture}/nowhere is no directory: make it first" in capsys.readouterr().err
     (capture / "report.html").mkdir()
     assert main([str(capture)]) == 1
-    assert capsys.readouterr().err == f"report: {capture}/report.html: Is a directory\n"
+    assert capsys.readouterr().err == f"report: {capture}/report.html is a directory: write a file's name\n"
 
 
 def test_one_packet_alone_makes_a_page(tmp_path: Path) -> None:
