@@ -110,7 +110,7 @@ class Divider:
             position = HEADER
         for seconds, fraction, length, packet in self._records(data, position):
             position += self._record.size + len(packet)
-            parts = divide(packet, self._link_type) if len(packet) == length else [packet]
+            parts = divide(packet, self._link_type)
             for part in parts:
                 kept = part[: self._snap]
                 size = len(part) if len(parts) > 1 else length

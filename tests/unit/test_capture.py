@@ -96,6 +96,7 @@ def test_what_a_host_tells_becomes_a_look() -> None:
         ("192.0.2.10.22 > 192.0.2.1.40000: tcp", False),  # answers of the management
         ("192.0.2.1.40000 > 192.0.2.10.22: tcp", False),
         ("192.0.2.10.40000 > 192.0.2.1.22: tcp", True),  # the client's own SSH beside the tunnel is a leak
+        ("192.0.2.1.22 > 192.0.2.10.40000: tcp", True),
         ("192.0.2.10.22 > 192.0.2.1.53: udp", True),
     ],
 )
@@ -230,6 +231,7 @@ all:
           ansible_host: 192.0.2.10
           ansible_port: 2222
           ansible_user: admin
+          ansible_password: hidden
           ansible_ssh_private_key_file: "{{ where }}/key"
           ansible_become_password: "{{ 'se' ~ 'cret' }}"
     proxies:
@@ -247,7 +249,7 @@ all:
     assert laptop.keys == (str(tmp_path / "key"),)
     word = "secret"
     assert laptop.become_password == word
-    assert "secret" not in repr(laptop)
+    assert not {"secret", "hidden"} & set(repr(laptop).split("'"))
     assert (found.hosts["p1"].agent, found.hosts["p1"].known_as, laptop.agent) == (False, "one", True)
     *words, jump = found.hosts["p2"].proxy_command
     assert (words, jump.translate({91: None, 93: None})) == (
