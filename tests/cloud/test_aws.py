@@ -50,19 +50,6 @@ def test_regions_are_those_that_the_sdk_knows() -> None:
     assert list(PROVIDERS["aws"].regions) == sorted(boto3.session.Session().get_available_regions("ec2"))
 
 
-def test_a_region_without_a_default_vpc_is_refused_before_anything_is_made(aws: Aws, ec2: Any) -> None:
-    deployment, _ = aws
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    for subnet in ec2.describe_subnets()["Subnets"]:
-        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
-    ec2.delete_vpc(VpcId=vpc)
-    told = refused(deployment.provision())
-    ec2.create_default_vpc()
-    assert "no default VPC in eu-north-1" in told
-    assert "'aws ec2 create-default-vpc --region eu-north-1'" in told
-    assert (instances(ec2), groups(ec2)) == ({}, {})
-
-
 def test_machines_are_made(aws: Aws, ec2: Any) -> None:
     deployment, _ = aws
     ec2.run_instances(ImageId="ami-00000001", MinCount=1, MaxCount=1, InstanceType="t3.micro", TagSpecifications=[
@@ -101,7 +88,11 @@ def test_the_inventory_shows_the_machines_by_their_tags(aws: Aws, ec2: Any) -> N
     assert wg_network(hostvars, members)["errors"] == []
 
 
-def test_a_second_run_starts_what_was_stopped_and_makes_nothing(aws: Aws, ec2: Any) -> None:
+def test_a_second_run_changes_nothing(aws: Aws) -> None:
+    assert "changed=0" in succeeded(aws[0].provision())
+
+
+def test_another_run_starts_what_was_stopped_and_makes_nothing(aws: Aws, ec2: Any) -> None:
     before = instances(ec2)
     ec2.stop_instances(InstanceIds=[before["demo-proxy1"]["InstanceId"]])
     succeeded(aws[0].provision())
@@ -112,12 +103,21 @@ def test_a_second_run_starts_what_was_stopped_and_makes_nothing(aws: Aws, ec2: A
     assert after["demo-proxy1"]["State"]["Name"] == "running"
 
 
-def test_another_run_changes_nothing(aws: Aws) -> None:
-    assert "changed=0" in succeeded(aws[0].provision())
-
-
 def test_destroying_leaves_nothing_of_ours_and_all_of_others(aws: Aws, ec2: Any) -> None:
     told = succeeded(aws[0].destroy("-e", "cloud_destroy=demo"))
     assert "Nothing of network demo is there any more" in told
     assert list(instances(ec2)) == ["somebody's"]
     assert groups(ec2) == {}
+
+
+def test_a_region_without_a_default_vpc_is_refused_before_anything_is_made(aws: Aws, ec2: Any) -> None:
+    deployment, _ = aws
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    ec2.terminate_instances(InstanceIds=[each["InstanceId"] for each in instances(ec2).values()])
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    ec2.delete_vpc(VpcId=vpc)
+    told = refused(deployment.provision())
+    assert "no default VPC in eu-north-1" in told
+    assert "'aws ec2 create-default-vpc --region eu-north-1'" in told
+    assert (instances(ec2), groups(ec2)) == ({}, {})
