@@ -27,7 +27,15 @@ from wg_migrate import control
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.system import Outcome
 
-NAMES = ["double_tunnel", "migration", "own_files", "tunnel_evidence", "wireguard_keys", "wireguard_quick"]
+NAMES = [
+    "double_tunnel",
+    "host_firewall",
+    "migration",
+    "own_files",
+    "tunnel_evidence",
+    "wireguard_keys",
+    "wireguard_quick",
+]
 
 
 def load(name: str) -> ModuleType:
@@ -82,6 +90,15 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("double_tunnel", {"state": "absent"}),
+    (
+        "host_firewall",
+        {
+            "tunnel": "wgnet",
+            "listen_port": 51820,
+            "forwards": [{"protocol": "udp", "port": 51820, "address": "192.0.2.20"}],
+            "calls": [{"address": "192.0.2.11", "port": 51820}],
+        },
+    ),
     ("migration", {"interval": 0.1, "schedule": {"strategy": "weighted", "weights": [1, 2], "health": {"busy": 0.1}}}),
     ("migration", {"state": "stopped"}),
     (
@@ -128,7 +145,8 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
 ]
 READS = re.compile(
     r"ip (-n \w+ )?(-json )?(-details )?(-[46] )?(netns list|(link|address|route|rule) show)|wg show|wg pubkey"
-    r"|(ip netns exec \w+ )?(nft (list|--check)|sysctl (-n|-a)|wg show)|systemctl (--quiet is-|show)|unshare --net "
+    r"|(ip netns exec \w+ )?(nft (--json )?(list|--check)|sysctl (-n|-a)|wg show)"
+    r"|systemctl (--quiet is-|show)|unshare --net "
 )
 """Commands that change nothing; what `unshare --net` makes is gone when the command ends."""
 
@@ -143,6 +161,9 @@ class Host(PickySystem):
             "wg gen": PRIVATE,
             "wg pubkey": public_key("OWN"),
             "sysctl -n net.ipv4.conf.all.rp_filter": "0",
+            "ip -json -4 route show default": '[{"dev": "eth0"}]',
+            "ip -json address show dev eth0": '[{"addr_info": []}]',
+            "nft --json list ruleset": '{"nftables": []}',
         }
         quick = {"/k/wgnet.key": PRIVATE, "/proc/sys/net/ipv4/ip_forward": "0\n"}
         super().__init__({**answers, "systemctl --quiet is-": Outcome(3, "", "")}, {**KEY_FILES, **quick})
