@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -77,6 +78,11 @@ def wg_cloud(
     paths = _plugin_files(sources)
     files = {name: _content(path) for name, path in paths.items()}
     access = cloud.access_errors(files, settings["network"], [name for name, value in os.environ.items() if value])
+    access += [
+        f"Ansible has no collection {PROVIDERS[name].collection} here: run 'scripts/bootstrap --cloud', and this again."
+        for name in sorted(files)
+        if not _is_installed(PROVIDERS[name].collection)
+    ]
     proxies, unreadable = _proxies(hostvars, groups, {host.name for host in hosts})
     public_key = settings["public_key"]
     return {
@@ -112,6 +118,13 @@ def _plugin_files(sources: list[str]) -> dict[str, Path]:
         for name, provider in PROVIDERS.items()
         if path.is_file() and path.name.endswith(provider.plugin_file_ends)
     }
+
+
+def _is_installed(collection: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"ansible_collections.{collection}") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _content(path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ class Provider:
     default_type: str
     credentials: tuple[tuple[str, ...], ...]
     """Variables of the environment: one of these sets must be there."""
+    collection: str
+    """Ansible's, which has the plugin and the modules."""
     plugin_file: str
     plugin_file_ends: tuple[str, ...]
     """The file in the inventory that shows its machines; its plugin takes any name that ends so."""
@@ -34,6 +36,7 @@ PROVIDERS = {
         type_form=re.compile(r"[a-z]{2,4}[0-9]{2}"),
         default_type="cx23",
         credentials=(("HCLOUD_TOKEN",),),
+        collection="hetzner.hcloud",
         plugin_file="hetzner.hcloud.yml",
         plugin_file_ends=("hcloud.yml", "hcloud.yaml"),
         prices="https://www.hetzner.com/cloud",
@@ -52,6 +55,7 @@ PROVIDERS = {
         type_form=re.compile(r"[a-z][a-z0-9-]{1,15}\.[a-z0-9-]{1,15}"),
         default_type="t3.micro",
         credentials=(("AWS_PROFILE",), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        collection="amazon.aws",
         plugin_file="aws_ec2.yml",
         plugin_file_ends=("aws_ec2.yml", "aws_ec2.yaml"),
         prices="https://aws.amazon.com/ec2/pricing/on-demand",

@@ -92,17 +92,6 @@ def test_a_second_run_changes_nothing(aws: Aws) -> None:
     assert "changed=0" in succeeded(aws[0].provision())
 
 
-def test_another_run_starts_what_was_stopped_and_makes_nothing(aws: Aws, ec2: Any) -> None:
-    before = instances(ec2)
-    ec2.stop_instances(InstanceIds=[before["demo-proxy1"]["InstanceId"]])
-    succeeded(aws[0].provision())
-    after = instances(ec2)
-    assert {name: each["InstanceId"] for name, each in after.items()} == {
-        name: each["InstanceId"] for name, each in before.items()
-    }
-    assert after["demo-proxy1"]["State"]["Name"] == "running"
-
-
 def test_destroying_leaves_nothing_of_ours_and_all_of_others(aws: Aws, ec2: Any) -> None:
     told = succeeded(aws[0].destroy("-e", "cloud_destroy=demo"))
     assert "Nothing of network demo is there any more" in told
