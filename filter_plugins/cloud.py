@@ -15,10 +15,10 @@ import yaml
 # Ansible offers module_utils/ to modules only; a filter runs in the controller's own process.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from wg_migrate import cloud
+from wg_cloud import cloud
+from wg_cloud.providers import PROVIDERS, debian_architecture
 from wg_migrate.addresses import read_host_address4
 from wg_migrate.inventory import VARIABLES, Host
-from wg_migrate.providers import PROVIDERS, debian_architecture
 
 DOCUMENTATION = """
 name: wg_cloud

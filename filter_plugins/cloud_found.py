@@ -11,8 +11,8 @@ from typing import Any
 # Ansible offers module_utils/ to modules only; a filter runs in the controller's own process.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from wg_migrate import cloud_found
-from wg_migrate.cloud import CloudHost
+from wg_cloud import cloud_found
+from wg_cloud.cloud import CloudHost
 
 DOCUMENTATION = """
 name: wg_cloud_found

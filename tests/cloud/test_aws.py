@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from wg_migrate.providers import PROVIDERS
+from wg_cloud.providers import PROVIDERS
 
 from tests.cloud.conftest import Deployment, refused, succeeded, unwrapped, wg_network
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wg_migrate.cloud import user_data
+from wg_cloud.cloud import user_data
 
 from tests.cloud.conftest import PUBLIC_KEY, ROOT
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from wg_migrate import cloud
-from wg_migrate.cloud import CloudHost, plan_cloud, rules_of
-from wg_migrate.providers import PROVIDERS, aws_monthly, debian_architecture
+from wg_cloud import cloud
+from wg_cloud.cloud import CloudHost, plan_cloud, rules_of
+from wg_cloud.providers import PROVIDERS, aws_monthly, debian_architecture
 
 KEY = f"ssh-ed25519 {'A' * 68} somebody@example"
 HETZNER = {"part": "proxy", "provider": "hetzner", "region": "hel1"}

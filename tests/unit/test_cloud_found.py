@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from test_cloud import KEY, planned
-from wg_migrate import cloud_found
-from wg_migrate.cloud_found import Found
+from wg_cloud import cloud_found
+from wg_cloud.cloud_found import Found
 
 OURS = {"wg-migrate-network": "demo", "wg-migrate-host": "proxy1", "wg-migrate-part": "proxy"}
 

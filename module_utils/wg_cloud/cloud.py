@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import WgMigrateError
-from .inventory import DEFAULT_PORT
+from wg_migrate.errors import WgMigrateError
+from wg_migrate.inventory import DEFAULT_PORT
+from wg_migrate.reading import shown
+
 from .providers import IMAGES, PROVIDERS, Provider
-from .reading import shown
 
 PARTS = ("proxy", "exit")
 LABEL = "wg-migrate-network"
