@@ -19,7 +19,7 @@ down:  ## remove every trace of the lab
 test: bootstrap-tests  ## everything below but the faults
 	@scripts/test
 
-bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 25 minutes
+bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 30 minutes
 	@scripts/bench
 
 lint: bootstrap-tests  ## style, types, documentation against code

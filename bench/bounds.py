@@ -61,6 +61,8 @@ BOUNDS: Mapping[str, Bound] = {
     "tcp_down_ratio_100ms_unshaped": _ratio(0.85),
     "tcp_up_ratio_batch60_unshaped": _ratio(0.85),
     "tcp_down_ratio_batch60_unshaped": _ratio(0.85),
+    "page_load_ratio_100ms": _most(1.15, "ratio"),
+    "page_load_ratio_batch60": _most(1.15, "ratio"),
     "fragments": _most(0, "packets"),
     "split_error_weighted_70_30": _most(0.01, "share"),
     "max_share_violations": _most(0, "sessions"),

@@ -17,7 +17,7 @@ from bench.traffic import Plan, say
 from lab.topology import ROOT
 
 REPORT = ROOT / "build" / "bench.json"
-DEPLOYMENT = (("site.yml",), ("playbooks/migrate.yml", "-e", "migration_interval=0.1"))
+DEPLOYMENT = (("site.yml",), ("playbooks/migrate.yml", "-e", "migration_interval=0.1"), ("playbooks/browse.yml",))
 
 
 def parser() -> argparse.ArgumentParser:

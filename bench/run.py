@@ -17,6 +17,7 @@ from bench.failover import failover
 from bench.loop import loop, switch_cost
 from bench.machines import CLIENT, Machines
 from bench.original import original
+from bench.page import page
 from bench.remote.original_cost import NAMESPACE as SCRATCH_NAMESPACE
 from bench.sessions import sessions, split
 from bench.traffic import SCHEDULES, Plan, ping, say, tcp
@@ -50,6 +51,7 @@ def measurements() -> list[tuple[tuple[str, ...], Measure]]:
             for direction in ("up", "down"):
                 measure = partial(tcp, mode=mode, direction=direction, limited=limited)
                 listed.append(((f"tcp_{direction}_ratio_{mode}{suffix}",), measure))
+    listed += [((f"page_load_ratio_{mode}",), partial(page, mode=mode)) for mode in ("100ms", "batch60")]
     listed.append((("split_error_weighted_70_30",), split))
     listed.append((("max_share_violations",), sessions))
     listed.append((("failover_seconds",), failover))

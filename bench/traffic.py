@@ -69,7 +69,7 @@ def _as_named(machines: Machines, kind: str) -> Iterator[None]:
         raise BenchError(f"the migrating tunnel did not use all paths: {found}")
 
 
-def _pairs(
+def measured_pairs(
     machines: Machines, name: str, mode: str, number: int, measure: Callable[[], float]
 ) -> list[dict[str, float]]:
     """Measure pairs of a static and a migrating tunnel, back to back."""
@@ -88,7 +88,7 @@ def _pairs(
 def ping(machines: Machines, plan: Plan, mode: str) -> dict[str, Figure]:
     """Measure the loss of pings while migrating, less that of the static tunnel."""
     key, sent = f"ping_loss_excess_{mode}", plan.count(PINGS)
-    pairs = _pairs(machines, key, mode, plan.times(3), lambda: lost(machines, sent, *THROUGH))
+    pairs = measured_pairs(machines, key, mode, plan.times(3), lambda: lost(machines, sent, *THROUGH))
     return {key: of_repeats([pair["migrating"] - pair["static"] for pair in pairs], {"pairs": pairs, "pings": sent})}
 
 
@@ -105,7 +105,7 @@ def tcp(machines: Machines, plan: Plan, mode: str, direction: str, limited: bool
     key = f"tcp_{direction}_ratio_{mode}" + ("" if limited else "_unshaped")
     repeats, seconds = (plan.times(5), plan.seconds(4)) if limited else (plan.times(9), plan.seconds(3))
     with shaped(machines) if limited else contextlib.nullcontext():
-        pairs = _pairs(machines, key, mode, repeats, lambda: rate(machines, seconds, direction, *THROUGH))
+        pairs = measured_pairs(machines, key, mode, repeats, lambda: rate(machines, seconds, direction, *THROUGH))
     return {key: of_repeats([pair["migrating"] / pair["static"] for pair in pairs], {"pairs_mbit_per_second": pairs})}
 
 

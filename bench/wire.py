@@ -15,9 +15,10 @@ from bench.bounds import BenchError
 from bench.machines import CLIENT, PATHS_NAMESPACE, Machines
 from bench.read import dropped_by_kernel, fragments_created
 from lab.shell import answer, as_root
-from lab.topology import NETWORK, Machine, machine
+from lab.topology import CONTROLLER4, NETWORK, Machine, machine
 
 WIREGUARD_PORT = 51820
+WEBDRIVER_PORT = 4444
 FRAGMENTS = "ip[6:2] & 0x3fff != 0 or (ip6 and ip6[6] == 44)"
 """IPv4: more fragments follow, or an offset (RFC 791, section 3.1). IPv6: a fragment header is next (RFC 8200, 4.5)."""
 UPLINK = ("tbf", "rate", "100mbit", "burst", "128kb", "latency", "50ms")
@@ -34,11 +35,12 @@ table inet {CUT_TABLE} {{
 
 
 def leaks_filter(client: Machine, proxies: Sequence[Machine]) -> str:
-    """Return tcpdump's words for all of the client's packets but WireGuard to proxies, SSH and finding neighbours."""
+    """Return tcpdump's words for the client's packets that leak: all but WireGuard, management, finding neighbours."""
     hosts = " or ".join(f"host {proxy.address4}" for proxy in proxies)
     neighbours = "dst net ff02::/16 or dst net fe80::/10 or (ip6[40] >= 133 and ip6[40] <= 136)"
     return (
         f"(host {client.address4} or host {client.address6}) and not arp and not tcp port 22"
+        f" and not (tcp port {WEBDRIVER_PORT} and host {CONTROLLER4})"
         f" and not (udp port {WIREGUARD_PORT} and ({hosts})) and not (icmp6 and ({neighbours}))"
     )
 

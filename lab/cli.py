@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from lab.certificates import ensure_certificates
 from lab.controller import podman_command
 from lab.image import ensure_images, own_images, remove_earlier, remove_images
 from lab.keys import ensure_keys, keep_trust_anchor, ssh_command
@@ -27,6 +28,7 @@ def up(_: argparse.Namespace) -> None:
     refuse_foreign(containers())
     BUILD.mkdir(parents=True, exist_ok=True)
     ensure_keys()
+    ensure_certificates()
     tag = ensure_images()
     ensure_network()
     ensure_machines(tag)

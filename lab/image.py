@@ -1,4 +1,4 @@
-"""The images of the lab: a base, from a registry or bootstrapped from Debian's packages, and two targets on it."""
+"""The images of the lab: a base, from a registry or bootstrapped from Debian's packages, and three targets on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.shell import LabError, answer, as_root, run, step
 from lab.topology import ROOT
 
 RECIPE = ROOT / "lab" / "image"
-TARGETS = ("host", "web")
+TARGETS = ("host", "client", "web")
 REPOSITORY = "localhost/wgm-lab"
 BASE = f"{REPOSITORY}/base:trixie"
 REGISTRY_IMAGE = "debian:13-slim"  # a short name: the machine's registries.conf knows which registry
@@ -123,8 +123,8 @@ def remove_images(images: Collection[str]) -> list[str]:
     """Remove IMAGES of the lab and return those that stay, because somebody else's container stands on them."""
     used = set((answer(podman("ps", "--all", "--format={{.Image}}")) or "").split())
     kept = sorted(used.intersection(images))
-    # The host image goes after web, which stands on it, and the base last; podman removes the layers in between itself.
-    order = ("web", "host", "base")
+    # The host image goes after those that stand on it, and the base last; podman removes the layers in between itself.
+    order = ("web", "client", "host", "base")
     for image in sorted(
         set(images).difference(kept), key=lambda image: order.index(image.rsplit("/", 1)[1].split(":")[0])
     ):

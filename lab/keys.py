@@ -9,6 +9,7 @@ import tarfile
 import time
 from pathlib import Path
 
+from lab.certificates import CERTIFICATE, KEY
 from lab.shell import LabError, answer, run, write
 from lab.topology import BUILD, MACHINES, USER, Machine
 
@@ -69,6 +70,11 @@ def seed(machine: Machine) -> bytes:
         ("etc/ssh/ssh_host_ed25519_key.pub", public(host_key(machine)), 0o644, 0),
         (f"home/{USER}/.ssh/authorized_keys", public(USER_KEY), 0o600, USER_ID),
     ]
+    if machine.image == "web":
+        files += [
+            ("etc/nginx/web.crt", CERTIFICATE.read_text(), 0o644, 0),
+            ("etc/nginx/web.key", KEY.read_text(), 0o600, 0),
+        ]
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, text, mode, owner in files:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.certificates import CERTIFICATE
 from lab.controller import podman, podman_json
 from lab.image import name_of
 from lab.keys import USER_KEY, host_key, public, seed, ssh_command
@@ -79,6 +80,8 @@ def create_options(machine: Machine) -> list[str]:
 def fingerprint(machine: Machine, tag: str) -> str:
     """Return a word that changes with anything that MACHINE was made of: image, options, keys."""
     made_of = [name_of(machine.image, tag), *create_options(machine), public(USER_KEY), public(host_key(machine))]
+    if machine.image == "web":
+        made_of.append(CERTIFICATE.read_text())
     return hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
 
 

@@ -46,7 +46,7 @@ class Machine:
 
 
 MACHINES = (
-    Machine("client", 10),
+    Machine("client", 10, image="client"),
     Machine("wgnet1", 11),
     Machine("wgnet2", 12),
     Machine("exit", 20),

@@ -25,6 +25,7 @@ NOISES = (
     "/var/lib/apt(/.*)?",  # package lists and the like, refreshed on purpose
     "/var/lib/dpkg(/.*)?",  # the packages are compared themselves
     "/var/lib/systemd/(random-seed|timers/.*|timesync/.*)",  # written at shutdowns and by timers
+    r"/var/lib/ucf/hashfile\.[0-9]",  # ucf's own backups
     "/etc/ld.so.cache",  # made anew with every library that comes or goes
     "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
     "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
@@ -121,7 +122,8 @@ def settings() -> Iterator[str]:
 
 def units() -> Iterator[str]:
     """Describe unit files, and the services that run or failed, but for those of login sessions."""
-    yield from run("systemctl", "list-unit-files", "--no-legend", "--plain").splitlines()
+    files = run("systemctl", "list-unit-files", "--no-legend", "--plain").splitlines()
+    yield from (line for line in files if not re.match(r"session-\w+\.scope ", line))
     kinds = "--type=service,socket,timer,path"
     for line in run("systemctl", "list-units", kinds, "--state=active,failed", "--no-legend", "--plain").splitlines():
         name, loaded, active, sub = line.split()[:4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import keys
+from lab import certificates, keys
 from lab.controller import CAP_SYS_RESOURCE, containers_conf
 from lab.image import mirror_in, recipe_tag
 from lab.keys import machine_id, seed, ssh_config
@@ -131,6 +132,25 @@ def test_a_machine_is_seeded_with_its_own_identity_that_only_the_right_one_reads
     assert texts["etc/ssh/ssh_host_ed25519_key"] == "private client"
     assert texts["home/ops/.ssh/authorized_keys"] == "public ssh_key"
     assert "private ssh_key" not in texts.values()
+
+
+@pytest.fixture
+def made_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(certificates, "DIRECTORY", tmp_path)
+    files = {"AUTHORITY": "authority.crt", "_AUTHORITY_KEY": "authority.key", "CERTIFICATE": "web.crt"}
+    for name, file in (*files.items(), ("KEY", "web.key")):
+        monkeypatch.setattr(certificates, name, tmp_path / file)
+    certificates.ensure_certificates()
+    return tmp_path
+
+
+def test_the_labs_authority_signs_its_web_server_and_can_sign_nothing_more(made_certificates: Path) -> None:
+    assert sorted(path.name for path in made_certificates.iterdir()) == ["authority.crt", "web.crt", "web.key"]
+    options = ("-purpose", "sslserver", "-verify_hostname", "www.web.lab.test", "-CAfile", "authority.crt")
+    subprocess.run(["openssl", "verify", *options, "web.crt"], cwd=made_certificates, check=True, capture_output=True)
+    before = (made_certificates / "web.crt").read_text()
+    certificates.ensure_certificates()
+    assert (made_certificates / "web.crt").read_text() == before
 
 
 def test_machine_ids_are_distinct_and_stay() -> None:
