@@ -18,6 +18,7 @@ from pcapng_blocks import Blocks, blocks
 
 from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, WEB_ADDRESS, Lab, until
 from tests.lab.test_traffic import CLIENT_ADDRESS, EXIT_ADDRESS, traffic
+from tests.lab.test_watch import pinging
 
 pytestmark = pytest.mark.lab
 HOSTS = (CLIENT, *PROXIES, EXIT)
@@ -264,14 +265,17 @@ def test_a_host_without_tcpdump_is_refused_and_nothing_is_written(deployed: Lab,
 
 def test_hosts_capture_by_themselves_up_to_a_size_and_are_left_as_they_were(deployed: Lab, tmp_path: Path) -> None:
     directory = tmp_path / "made"
-    deployed.run(EXIT, "DEBIAN_FRONTEND=noninteractive apt-get purge --yes --autoremove tcpdump")
+    deployed.run(EXIT, "dpkg --purge tcpdump libpcap0.8t64")
     before = deployed.run(EXIT, "dpkg --get-selections")
     options = {"capture_seconds": 4, "capture_megabytes": 1, "capture_snap": 0, "capture_to": str(directory)}
     words = [word for name, value in options.items() for word in ("-e", f"{name}={value}")]
-    with deployed.running(CLIENT, f"while :; do {traffic(5, '-b', '4M')} >/dev/null; done"):
-        said = deployed.play("playbooks/capture.yml", *words)
+    try:
+        with pinging(deployed):
+            said = deployed.play("playbooks/capture.yml", *words)
+        assert deployed.run(EXIT, "dpkg --get-selections") == before
+    finally:
+        deployed.run(EXIT, "dpkg --install /var/cache/apt/archives/libpcap*.deb /var/cache/apt/archives/tcpdump*.deb")
     assert "exit.pcapng" in said
-    assert deployed.run(EXIT, "dpkg --get-selections") == before
     for host in HOSTS:
         assert deployed.run(host, "ls /var/tmp/wg-migrate-capture", check=False) == ""
         assert deployed.run(host, "systemctl list-units --all --plain --no-legend 'wg-migrate-capture*'") == ""
@@ -283,4 +287,3 @@ def test_hosts_capture_by_themselves_up_to_a_size_and_are_left_as_they_were(depl
         times = [packet.time for _, packet in found.files[host].packets]
         assert times == sorted(times)
         assert 0 < sum(len(packet.data) for _, packet in found.files[host].packets) < 1_000_000
-    deployed.run(EXIT, "apt-get install --yes --no-install-recommends tcpdump")
