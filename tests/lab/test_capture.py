@@ -23,7 +23,6 @@ from tests.lab.test_watch import pinging
 pytestmark = pytest.mark.lab
 HOSTS = (CLIENT, *PROXIES, EXIT)
 PROXY_ADDRESSES = {"wgnet1": "198.18.51.11", "wgnet2": "198.18.51.12"}
-SECOND = 1_000_000_000
 ETHERNET = 1
 TCP, UDP = 6, 17
 # Sent one by one: of TCP the kernel hands wg0 many segments as one, and wg0 sees what nobody else does.
@@ -34,8 +33,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stream:
         stream.sendto(bytes(number * 37 % 1300), ("{WEB_ADDRESS}", 9))
         time.sleep(0.003)
 """
-EDGE = 0.2
-"""Seconds at both ends in which a packet may be in one file and too early or late for the other."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,11 @@ def down(packets: list[Seen]) -> list[Seen]:
     return [packet for packet in packets if packet.source == EXIT_ADDRESS and packet.message[:4] == b"\4\0\0\0"]
 
 
-def middle(packets: list[Seen]) -> list[Seen]:
-    """Return the packets but for those at both ends of the capture."""
-    begin, end = packets[0].time + EDGE * SECOND, packets[-1].time - EDGE * SECOND
-    return [packet for packet in packets if begin < packet.time < end]
+def common(packets: list[Seen], others: list[Seen]) -> list[tuple[bytes, int]]:
+    """Return the packets from the first to the last that the others have too: some were on their way at both ends."""
+    known = {packet.key for packet in others}
+    places = [place for place, packet in enumerate(packets) if packet.key in known]
+    return [(packet.key, packet.size) for packet in packets[places[0] : places[-1] + 1]]
 
 
 @pytest.mark.parametrize("way", [up, down])
@@ -160,12 +158,8 @@ def test_a_proxy_sees_what_its_path_carries_in_the_same_sizes_and_order(
 ) -> None:
     client = way(seen(captured.files[CLIENT], "overlay", path))
     proxy = way(seen(captured.files[path], "overlay"))
-    one, other = (client, proxy) if way is up else (proxy, client)
-    assert len(middle(one)) > 100
-    known = {packet.key for packet in middle(one)}
-    assert [(p.key, p.size) for p in middle(one)] == [(p.key, p.size) for p in other if p.key in known]
-    # And nothing else: what the other sees in between is known to the first.
-    assert {packet.key for packet in middle(other)} <= {packet.key for packet in one}
+    assert common(client, proxy) == common(proxy, client)
+    assert len(common(client, proxy)) > max(50, 0.8 * len(client), 0.8 * len(proxy))
 
 
 def test_the_proxies_together_see_what_the_client_sent_packet_by_packet(captured: Captured) -> None:
@@ -225,7 +219,7 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
     deployed: Lab, tmp_path: Path
 ) -> None:
     directory = tmp_path / "made"
-    with capturing(directory) as process:
+    with capturing(directory, "--seconds", "60") as process:
         # What holds the capture there is killed: nobody is left who could end tcpdump.
         deployed.run("wgnet2", "pkill -KILL -f '^python3 -c .*PR_SET_PDEATHSIG'")
         assert process.stderr is not None
