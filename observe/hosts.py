@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ansible import constants
-from ansible.errors import AnsibleError
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import connection_loader
-from ansible.vars.hostvars import HostVars
-from ansible.vars.manager import VariableManager
 from wg_migrate.errors import WgMigrateError
 
-from filter_plugins.network import wg_network
-
-ROLES = {"clients": "client", "proxies": "proxy", "exits": "exit"}
-"""What the members of each group of the inventory are."""
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -61,41 +54,28 @@ class Inventory:
 def load(sources: Sequence[str] = ()) -> Inventory:
     """Read the inventory at these sources, as `ansible -i` has them; without any, that of ansible.cfg.
 
-    Raises WgMigrateError for what Ansible cannot read, and all that is wrong with the network.
+    Ansible runs in a process of its own. Raises WgMigrateError for what it cannot read, and all that is wrong with the
+    network.
     """
     for source in sources:
         if "," not in source and not os.path.exists(source):
             raise WgMigrateError(f"there is no inventory {source}: write the directory or file of your hosts")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "module_utils")])}
+    argv = [sys.executable, "-m", "observe.inventory", *sources]
+    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     try:
-        return _load(sources)
-    except AnsibleError as error:
-        raise WgMigrateError(f"the inventory cannot be read: {' '.join(str(error).split())}") from None
+        found = json.loads(done.stdout)
+    except ValueError:
+        raise WgMigrateError(f"the inventory cannot be read: Ansible ended with status {done.returncode}") from None
+    if "error" in found:
+        raise WgMigrateError(found["error"])
+    return Inventory({each["name"]: _host(each) for each in found["hosts"]}, found["plan"])
 
 
-def _load(sources: Sequence[str]) -> Inventory:
-    loader = DataLoader()
-    manager = InventoryManager(loader=loader, sources=list(sources) or constants.DEFAULT_HOST_LIST)
-    # Templates are resolved for each host as in a playbook: {{ inventory_dir }}, lookups, vars of groups.
-    variables = HostVars(manager, VariableManager(loader=loader, inventory=manager), loader)
-    groups = {name: [str(host) for host in group.get_hosts()] for name, group in manager.groups.items()}
-    plan = wg_network(variables, groups)
-    if plan["errors"]:
-        raise WgMigrateError("\n".join(plan["errors"]))
-    members = [(name, role) for group, role in ROLES.items() for name in groups.get(group, [])]
-    # Only loaded plugins have options.
-    connection_loader.get("ssh", class_only=True)
-    return Inventory({name: _host(name, role, variables[name]) for name, role in members}, plan["hosts"])
-
-
-def _host(name: str, role: str, variables: Mapping[str, Any]) -> Host:
-    if (kind := variables.get("ansible_connection", "ssh")) not in ("ssh", "smart"):
-        raise WgMigrateError(
-            f"{name} has ansible_connection {kind}: only hosts that are reached by ssh can be observed"
-        )
-    options = constants.config.get_plugin_options("connection", "ssh", variables=variables)
-    become = variables.get("ansible_become_password", variables.get("ansible_become_pass"))
+def _host(found: Mapping[str, Any]) -> Host:
+    name, options = str(found["name"]), found["options"]
     said = _resolved(name, ssh_words(options))
-    return host_of(name, role, said, options["password"], None if become is None else str(become))
+    return host_of(name, str(found["role"]), said, options["password"], found["become_password"])
 
 
 def ssh_words(options: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Writing a capture of several devices as one pcapng file (draft-ietf-opsawg-pcapng), block by block. Pure.
 
-The libraries that write this format put one interface into a file, or take 20 µs for a packet and more: a busy tunnel
-brings ten packets in a millisecond.
+Written here because a packet must cost next to nothing: a busy tunnel brings ten in a millisecond and more, and tcpdump
+misses some where nobody reads fast enough.
 """
 
 from __future__ import annotations

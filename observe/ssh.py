@@ -104,6 +104,7 @@ class Connection:
         channel = self.start(script, *arguments)
         channel.settimeout(ANSWER_SECONDS)
         try:
+            channel.shutdown_write()  # who asks for a second password is not to wait for it
             with channel, channel.makefile("r") as out, channel.makefile_stderr("r") as errors:
                 printed, said = str(out.read().decode()), errors.read().decode(errors="replace")
                 if channel.recv_exit_status() == 0:
