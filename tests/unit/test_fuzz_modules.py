@@ -146,7 +146,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
 READS = re.compile(
     r"ip (-n \w+ )?(-json )?(-details )?(-[46] )?(netns list|(link|address|route|rule) show)|wg show|wg pubkey"
     r"|(ip netns exec \w+ )?(nft (--json )?(list|--check)|sysctl (-n|-a)|wg show)"
-    r"|systemctl (--quiet is-|show)|unshare --net "
+    r"|systemctl (--quiet is-|show)|unshare --net |iptables-save$"
 )
 """Commands that change nothing; what `unshare --net` makes is gone when the command ends."""
 
