@@ -122,8 +122,8 @@ def settings() -> Iterator[str]:
 
 def units() -> Iterator[str]:
     """Describe unit files, and the services that run or failed, but for those of login sessions."""
-    files = run("systemctl", "list-unit-files", "--no-legend", "--plain").splitlines()
-    yield from (line for line in files if not re.match(r"session-\w+\.scope ", line))
+    listed = run("systemctl", "list-unit-files", "--no-legend", "--plain").splitlines()
+    yield from (line for line in listed if not re.match(r"session-\w+\.scope ", line))
     kinds = "--type=service,socket,timer,path"
     for line in run("systemctl", "list-units", kinds, "--state=active,failed", "--no-legend", "--plain").splitlines():
         name, loaded, active, sub = line.split()[:4]
