@@ -62,17 +62,26 @@ class Channel:
 
     def recv(self, size: int) -> bytes:
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], self._timeout)[0]:
-            raise TimeoutError
-        return os.read(self.process.stdout.fileno(), size)
+        try:
+            if not select.select([self.process.stdout], [], [], self._timeout)[0]:
+                raise TimeoutError
+            return os.read(self.process.stdout.fileno(), size)
+        except ValueError:  # closed by somebody else meanwhile, which paramiko takes for the end
+            return b""
 
     def sendall(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        os.write(self.process.stdin.fileno(), data)
+        try:
+            os.write(self.process.stdin.fileno(), data)
+        except ValueError:
+            raise OSError("closed") from None
 
     def recv_stderr_ready(self) -> bool:
         assert self.process.stderr is not None
-        return bool(select.select([self.process.stderr], [], [], 1)[0])
+        try:
+            return bool(select.select([self.process.stderr], [], [], 1)[0])
+        except ValueError:
+            return False
 
     def recv_stderr(self, size: int) -> bytes:
         assert self.process.stderr is not None
