@@ -14,10 +14,12 @@ import urllib3
 from open_website.driver import LAB, browser
 from tests.lab.conftest import CLIENT, EXIT, ROOT, WEB_ADDRESS, Capture, Lab, until
 from tests.lab.test_deployment import changes
+from tests.lab.test_names import QUERIES
 from tests.lab.test_traffic import CLIENT_ADDRESS, EXIT_ADDRESS, LEAKS
 
 pytestmark = pytest.mark.lab
 PAGE = "https://web.lab.test/"
+EXIT_ADDRESSES = (EXIT_ADDRESS, "fd51:db8::20")
 BESIDE = f"{LEAKS} and not (tcp port 4444 and host 198.18.51.1)"
 """The controller drives the browser; that is management."""
 STRANGERS = f"src host {EXIT_ADDRESS} and ip and not dst net 198.18.51.0/24"
@@ -97,7 +99,7 @@ def test_a_page_comes_by_http3_through_the_migrating_tunnel(browsing: Lab, tmp_p
     assert capture.stop() == []
     assert (load["protocol"], load["protocols"]) == ("h3", {"h3": 30})
     assert load["bytes"] > 950_000
-    assert load["seen"] == EXIT_ADDRESS
+    assert load["seen"] in EXIT_ADDRESSES
     assert lab.status()["loop"]["switches"] > switches
     shown = picture.read_bytes()
     assert shown.startswith(PICTURE)
@@ -107,7 +109,8 @@ def test_a_page_comes_by_http3_through_the_migrating_tunnel(browsing: Lab, tmp_p
 @pytest.mark.usefixtures("browsing")
 def test_a_name_without_a_scheme_and_http2() -> None:
     load = loaded("www.web.lab.test")
-    assert (load["url"], load["protocol"], load["seen"]) == ("https://www.web.lab.test/", "h2", EXIT_ADDRESS)
+    assert (load["url"], load["protocol"]) == ("https://www.web.lab.test/", "h2")
+    assert load["seen"] in EXIT_ADDRESSES
 
 
 @pytest.mark.usefixtures("browsing")
@@ -131,7 +134,8 @@ def test_a_page_that_does_not_load_is_told(page: str, why: str) -> None:
 def test_a_hostile_page_learns_no_address_and_reaches_nobody(browsing: Lab) -> None:
     """WebRTC with the microphone allowed, a resolver that offers DNS over HTTPS, and the driver's own door."""
     lab = browsing
-    lab.run("web", "truncate -s 0 /var/log/dnsmasq.log")
+    lab.run(EXIT, "systemctl restart wg-migrate-resolver")  # it has forgotten what it knew
+    lab.run("web", f"truncate -s 0 {QUERIES}")
     lab.run(CLIENT, "cp /etc/resolv.conf /run/resolv.conf.was; echo nameserver 9.9.9.9 >/etc/resolv.conf")
     captures = [Capture(lab.bridge(), words) for words in (BESIDE, STRANGERS, STUN, "udp port 5353")]
     try:
@@ -150,8 +154,8 @@ def test_a_hostile_page_learns_no_address_and_reaches_nobody(browsing: Lab) -> N
         lab.run("web", "rm -f /srv/web/probe.html")
     assert [capture.stop() for capture in captures] == [[], [], [], []]
     assert found == {"candidates": [], "media": "yes", "socket": "refused", "fetched": "refused"}
-    names = {line.split()[-3] for line in lab.run("web", "grep query /var/log/dnsmasq.log").splitlines()}
-    assert names == {"web.lab.test"}
+    asked = [line.split()[-3:-1] for line in lab.run("web", f"cat {QUERIES}").splitlines()]
+    assert {name for name, kind in asked if kind in ("A", "AAAA", "HTTPS")} == {"web.lab.test."}
     assert {line.split()[0] for line in processes}.isdisjoint({"root", "ops"})
     assert not [line for line in processes if "--no-sandbox" in line]
     assert set(seccomp) == {"Seccomp:", "2"}
@@ -201,7 +205,8 @@ def test_in_scope_namespace_and_as_an_old_selenium_server(browsing: Lab) -> None
         capture = Capture(lab.bridge(), BESIDE)
         load = loaded(PAGE, "--driver", f"{LAB}/wd/hub")
         assert capture.stop() == []
-        assert (load["protocol"], load["seen"]) == ("h3", EXIT_ADDRESS)
+        assert load["protocol"] == "h3"
+        assert load["seen"] in EXIT_ADDRESSES
         ask = f"curl -s -m 3 http://{CLIENT_ADDRESS}:4444/wd/hub/status || echo refused"
         assert lab.run("wgnet1", ask).strip() == "refused"
     finally:

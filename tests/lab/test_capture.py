@@ -220,6 +220,7 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
 ) -> None:
     directory = tmp_path / "made"
     with capturing(directory, "--seconds", "60") as process:
+        until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
         # What holds the capture there is killed: nobody is left who could end tcpdump.
         deployed.run("wgnet2", "pkill -KILL -f '^python3 -c .*PR_SET_PDEATHSIG'")
         assert process.stderr is not None
