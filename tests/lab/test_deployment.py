@@ -81,7 +81,7 @@ def test_a_packet_beside_the_tunnel_makes_verify_fail(deployed: Lab) -> None:
         deployed.run(CLIENT, "ip rule delete priority 100; systemctl restart wg-migrate")
     deployed.wait_until_live()
     assert done.returncode != 0
-    assert "and not 198.18.51.20 alone" in " ".join(done.stdout.split())
+    assert "and not 198.18.51.20 or fd51:db8::20 alone" in " ".join(done.stdout.split())
 
 
 def test_a_dead_path_makes_verify_fail(deployed: Lab) -> None:
