@@ -16,7 +16,7 @@ up: bootstrap  ## only the lab: five machines on this one, which inventory/lab n
 down:  ## remove every trace of the lab
 	@scripts/lab down --all
 
-test: bootstrap-tests  ## everything below but the faults
+test: bootstrap-tests  ## everything below but the clouds and the faults
 	@scripts/test
 
 bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 30 minutes
