@@ -21,7 +21,7 @@ while [ ! -e {STOP} ]; do
 done
 echo $good $bad
 """
-DOWNLOAD = f"wg-migrate exec -- curl -sf --limit-rate 2M -m 120 -o /dev/null http://{WEB_ADDRESS}/download"
+DOWNLOAD = f"wg-migrate exec -- curl -sf --limit-rate 3M -m 120 -o /dev/null http://{WEB_ADDRESS}/download"
 KEY_DIRECTORIES = {CLIENT: "/etc/wg-migrate/keys", **dict.fromkeys((*PROXIES, EXIT), "/etc/wireguard")}
 
 
