@@ -26,6 +26,7 @@ NOISES = (
     "/var/lib/dpkg(/.*)?",  # the packages are compared themselves
     "/var/lib/systemd/(random-seed|timers/.*|timesync/.*)",  # written at shutdowns and by timers
     r"/var/lib/ucf/hashfile\.[0-9]",  # ucf's own backups
+    "/etc/(passwd|group|shadow|gshadow)-",  # what stood before the last change of users
     "/etc/ld.so.cache",  # made anew with every library that comes or goes
     "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
     "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
@@ -33,7 +34,10 @@ NOISES = (
 )
 """Paths that change by themselves, or are compared in another way, as regular expressions."""
 NOISE = re.compile("|".join(NOISES))
-NOISY_SETTINGS = re.compile(r"net\.netfilter\.nf_conntrack_(count|buckets)|net\.core\.netdev_rss_key|.*\.stable_secret")
+NOISY_SETTINGS = re.compile(
+    # The last is drawn when the first program listens with TCP Fast Open.
+    r"net\.netfilter\.nf_conntrack_(count|buckets)|net\.core\.netdev_rss_key|.*\.stable_secret|net\.ipv4\.tcp_fastopen_key"
+)
 MADE = Path("/dev/shm/molecule-made")  # gone with the machine, and in none of TREES
 OWN_PROCESSES = re.compile(r"wireguard-go|wg-migrate|wg-quick")
 NETLINK_NETFILTER = 12  # linux/netlink.h
