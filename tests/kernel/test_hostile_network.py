@@ -87,7 +87,7 @@ def test_pushed_routes_draw_out_what_table_main_is_asked_for(hosts: Topology) ->
     """The fault that the test before is about: with our rules and our table gone, they do."""
     with undone(hosts, PUSHED[:2]), Capture(hosts) as capture:
         hosts.client.run("nft delete table inet wg_migrate")
-        hosts.client.run("ip rule delete priority 5743")
+        hosts.client.run("ip rule delete priority 5744")
         speak(hosts, WEB)
     tunnel.up(hosts.system, hosts.config)
     assert f"udp {WEB} 9" in capture.leaks()
