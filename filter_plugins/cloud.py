@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 from wg_cloud import cloud
 from wg_cloud.providers import PROVIDERS, debian_architecture
 from wg_migrate.addresses import read_host_address4
-from wg_migrate.inventory import VARIABLES, Host
+from wg_migrate.inventory import host_of
 
 DOCUMENTATION = """
 name: wg_cloud
@@ -141,8 +141,7 @@ def _proxies(
     """
     addresses, errors = [], []
     for name in groups.get("proxies", []):
-        known = hostvars[name]
-        address = Host(name, {key: known[key] for key in VARIABLES if key in known}).address
+        address = host_of(name, hostvars[name]).address
         try:
             addresses.append(str(read_host_address4(address)))
         except ValueError:

@@ -11,7 +11,7 @@ from typing import Any
 # Ansible offers module_utils/ to modules only; a filter runs in the controller's own process.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from wg_migrate.inventory import VARIABLES, Host, Inventory
+from wg_migrate.inventory import Inventory, host_of
 from wg_migrate.network import plan_network
 
 DOCUMENTATION = """
@@ -57,13 +57,9 @@ def wg_network(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> 
     members = {group: groups.get(group, []) for group in ("clients", "proxies", "exits")}
     # Each look into hostvars gathers all variables of a host anew, which takes Ansible some 20 ms: one look a host.
     known = {name: hostvars[name] for group in members.values() for name in group}
-    network = plan_network(Inventory(*([_host(name, known[name]) for name in group] for group in members.values())))
+    network = plan_network(Inventory(*([host_of(name, known[name]) for name in group] for group in members.values())))
     hosts = {name: _with_keys(name, host, known) for name, host in network.hosts.items()}
     return {**dataclasses.asdict(network), "hosts": hosts}
-
-
-def _host(name: str, variables: Mapping[str, Any]) -> Host:
-    return Host(name, {key: variables[key] for key in VARIABLES if key in variables})
 
 
 def _with_keys(name: str, host: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

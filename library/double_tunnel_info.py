@@ -125,7 +125,7 @@ tunnel:
           returned: always
           sample: up
         held:
-          description: Whether it is left out for a while because somebody asked for that (C(wg-migrate hold)).
+          description: Whether it is left out for a while because its keys are being replaced.
           type: bool
           returned: always
           sample: false

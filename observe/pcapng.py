@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from observe.pcap import Packet
 
-_SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
+SECTION, INTERFACE, STATISTICS, PACKET = 0x0A0D0D0A, 1, 5, 6
+"""Types of blocks."""
+BYTE_ORDER = 0x1A2B3C4D
+NAME, DESCRIPTION, RESOLUTION, FILTER, OFFSET = 2, 3, 9, 11, 14
+"""Options of an interface's block."""
 _COMMENT, _APPLICATION = 1, 4
-_NAME, _DESCRIPTION, _RESOLUTION, _FILTER = 2, 3, 9, 11
 _RECEIVED, _DROPPED = 4, 5
 _NANOSECONDS = b"\x09"
 _LIBPCAP_EXPRESSION = b"\x00"
@@ -35,18 +38,18 @@ class Interface:
 def section(comment: str) -> bytes:
     """Return the block that begins a file, of a length that is not known yet."""
     options = _options([(_COMMENT, comment.encode()), (_APPLICATION, b"wg-migrate capture")])
-    return _block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+    return _block(SECTION, struct.pack("<IHHq", BYTE_ORDER, 1, 0, -1) + options)
 
 
 def interface(about: Interface) -> bytes:
     """Return the block that describes a device; the first has number 0. Times are in nanoseconds."""
     options = [
-        (_NAME, about.name.encode()),
-        (_DESCRIPTION, about.description.encode()),
-        (_RESOLUTION, _NANOSECONDS),
-        (_FILTER, _LIBPCAP_EXPRESSION + about.expression.encode()),
+        (NAME, about.name.encode()),
+        (DESCRIPTION, about.description.encode()),
+        (RESOLUTION, _NANOSECONDS),
+        (FILTER, _LIBPCAP_EXPRESSION + about.expression.encode()),
     ]
-    return _block(_INTERFACE, struct.pack("<HHI", about.link_type, 0, about.snap) + _options(options))
+    return _block(INTERFACE, struct.pack("<HHI", about.link_type, 0, about.snap) + _options(options))
 
 
 def packet(number: int, seen: Packet) -> bytes:
@@ -54,14 +57,14 @@ def packet(number: int, seen: Packet) -> bytes:
     kept = len(seen.data)
     padded = kept + (-kept & 3)
     size = 32 + padded
-    head = _PACKET_HEAD.pack(_PACKET, size, number, seen.time >> 32, seen.time & 0xFFFFFFFF, kept, seen.length)
+    head = _PACKET_HEAD.pack(PACKET, size, number, seen.time >> 32, seen.time & 0xFFFFFFFF, kept, seen.length)
     return b"".join((head, seen.data, bytes(padded - kept), size.to_bytes(4, "little")))
 
 
 def statistics(number: int, time: int, received: int, dropped: int) -> bytes:
     """Return the block that ends a device: packets that its filter let through, and those that were missed."""
     options = _options([(_RECEIVED, struct.pack("<Q", received)), (_DROPPED, struct.pack("<Q", dropped))])
-    return _block(_STATISTICS, struct.pack("<III", number, time >> 32, time & 0xFFFFFFFF) + options)
+    return _block(STATISTICS, struct.pack("<III", number, time >> 32, time & 0xFFFFFFFF) + options)
 
 
 def _block(kind: int, body: bytes) -> bytes:

@@ -57,14 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     interval.set_defaults(run=_interval)
     session = commands.add_parser("new-session", help="begin a session: weights and batches are drawn anew")
     session.set_defaults(run=_new_session)
-    hold = commands.add_parser("hold", help="leave a path out for a while, if there is another")
-    hold.add_argument("path", help="such as wgnet1")
-    hold.add_argument("seconds", help="up to 3600; 0 takes it back")
-    hold.set_defaults(run=_hold)
     adopt = commands.add_parser("adopt", help="use the new keys towards a peer (rotate-keys.yml does this)")
     adopt.add_argument("peer", help="name of the proxy or exit")
     adopt.add_argument("public_key", help="its own new public key")
-    adopt.add_argument("--in", dest="later", type=int, metavar="SECONDS", help="not now, but then, unless it is done")
+    adopt.add_argument(
+        "--in",
+        dest="later",
+        type=int,
+        metavar="SECONDS",
+        help="not now, but then; until it is done its path carries nothing",
+    )
     adopt.set_defaults(run=_adopt)
     measures = commands.add_parser("metrics", help="write the state for node_exporter's textfile collector")
     measures.add_argument("file", help="whole path, ending in .prom")
@@ -126,10 +128,6 @@ def _new_session(_options: argparse.Namespace, _system: System) -> None:
 
 def _interval(options: argparse.Namespace, _system: System) -> None:
     control.ask({"command": "interval", "interval": read_interval(options.seconds)})
-
-
-def _hold(options: argparse.Namespace, _system: System) -> None:
-    control.ask({"command": "hold", "path": options.path, "seconds": options.seconds})
 
 
 def _adopt(options: argparse.Namespace, system: System) -> None:

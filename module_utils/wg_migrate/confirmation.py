@@ -22,10 +22,8 @@ def arm(system: System, seconds: int) -> None:
 
     Raises WgMigrateError where that cannot be promised: then nothing may be changed.
     """
-    system.attempt(["systemctl", "stop", f"{TIMER}.timer"])  # of a change before this one
     system.write(MARKER, system.read(_BOOT) or "")
-    timer = [f"--unit={TIMER}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms", "--collect"]
-    system.run(["systemd-run", "--quiet", *timer, "/usr/local/bin/wg-migrate", "roll-back"])
+    units.run_later(system, TIMER, seconds, ["/usr/local/bin/wg-migrate", "roll-back"])
 
 
 def confirm(system: System) -> None:
@@ -35,7 +33,7 @@ def confirm(system: System) -> None:
             "there is nothing to confirm: the change came too late or not at all, and what stood before stands again. "
             "Is the address that you connect from in client_management_sources?"
         )
-    system.attempt(["systemctl", "stop", f"{TIMER}.timer"])
+    units.cancel(system, TIMER)
     system.remove(MARKER)
     keep(system)
 

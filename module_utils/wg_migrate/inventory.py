@@ -122,6 +122,11 @@ VARIABLES = (
 """The variables of a host that the plan reads."""
 
 
+def host_of(name: str, variables: Mapping[str, Any]) -> Host:
+    """Return a host with those of its variables that the plan reads."""
+    return Host(name, {key: variables[key] for key in VARIABLES if key in variables})
+
+
 @dataclass(frozen=True)
 class Inventory:
     """The three groups, each in the order of the inventory."""

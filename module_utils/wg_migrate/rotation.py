@@ -6,11 +6,12 @@ holds the keys that the peer has, whichever these are and wherever a rotation wa
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 
 from . import config as configuration
-from . import confirmation, tunnel
+from . import confirmation, control, tunnel, units
 from .config import INNER_DEVICE, OUTER_NAMESPACE, Config
 from .errors import WgMigrateError
 from .keys import is_key
@@ -36,45 +37,63 @@ def adopt(system: System, peer: str, public_key: str) -> bool:
     """
     with system.lock(LOCK):
         config = configuration.load(system)
-        known = _public_keys(config).get(peer)
-        if known is None:
-            raise WgMigrateError(f"{peer} is no peer of this client: write one of {', '.join(_public_keys(config))}")
-        if not is_key(public_key):
-            raise WgMigrateError("the public key is no WireGuard key: write what 'wg pubkey' prints")
-        directory = config.key_directory
-        if _have(system, directory, PREVIOUS, peer):
-            # Cut off the last time: which of the two keys the peer has is found out again.
-            _move(system, directory, "", NEXT, peer)
-            _move(system, directory, PREVIOUS, "", peer)
-        if not _have(system, directory, NEXT, peer):
-            if known == public_key:
-                return False
-            raise WgMigrateError(f"there are no new keys towards {peer} here: run playbooks/rotate-keys.yml")
-        _copy(system, directory, "", PREVIOUS, peer)
-        _move(system, directory, NEXT, "", peer)
-        _use(system, _with_key(config, peer, public_key))
-        if not _answers(system, config, peer):
-            _move(system, directory, "", NEXT, peer)
-            _move(system, directory, PREVIOUS, "", peer)
-            _use(system, config)
-            raise WgMigrateError(
-                f"{peer} does not answer to the new keys within {WAIT:.0f} s: the old ones are in use again. Run "
-                "playbooks/rotate-keys.yml once more"
-            )
-        _remove(system, directory, PREVIOUS, peer)
-        if not system.exists(confirmation.MARKER):
-            confirmation.keep(system)
-        return True
+        try:
+            return _adopt(system, config, peer, public_key)
+        finally:
+            _hold(config, peer, 0)
+
+
+def _adopt(system: System, config: Config, peer: str, public_key: str) -> bool:
+    known = _public_keys(config).get(peer)
+    if known is None:
+        raise WgMigrateError(f"{peer} is no peer of this client: write one of {', '.join(_public_keys(config))}")
+    if not is_key(public_key):
+        raise WgMigrateError("the public key is no WireGuard key: write what 'wg pubkey' prints")
+    directory = config.key_directory
+    if _have(system, directory, PREVIOUS, peer):
+        # Cut off the last time: which of the two keys the peer has is found out again.
+        _move(system, directory, "", NEXT, peer)
+        _move(system, directory, PREVIOUS, "", peer)
+    if not _have(system, directory, NEXT, peer):
+        if known == public_key:
+            return False
+        raise WgMigrateError(f"there are no new keys towards {peer} here: run playbooks/rotate-keys.yml")
+    _copy(system, directory, "", PREVIOUS, peer)
+    _move(system, directory, NEXT, "", peer)
+    _use(system, _with_key(config, peer, public_key))
+    if not _answers(system, config, peer):
+        _move(system, directory, "", NEXT, peer)
+        _move(system, directory, PREVIOUS, "", peer)
+        _use(system, config)
+        raise WgMigrateError(
+            f"{peer} does not answer to the new keys within {WAIT:.0f} s: the old ones are in use again. Run "
+            "playbooks/rotate-keys.yml once more"
+        )
+    _remove(system, directory, PREVIOUS, peer)
+    if not system.exists(confirmation.MARKER):
+        confirmation.keep(system)
+    return True
 
 
 def adopt_later(system: System, peer: str, public_key: str, seconds: int) -> None:
-    """Have `adopt` run in so many seconds, whatever becomes of who asked. Raises WgMigrateError for other numbers."""
+    """Have `adopt` run in so many seconds, whatever becomes of who asked; until then the peer's path carries nothing.
+
+    Raises WgMigrateError for other numbers.
+    """
     if seconds not in _LATER:
         raise WgMigrateError(f"{seconds} is refused: write seconds from {_LATER[0]} to {_LATER[-1]}")
-    unit = f"wg-migrate-adopt-{peer}"
-    system.attempt(["systemctl", "stop", f"{unit}.timer"])
-    timer = [f"--unit={unit}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms", "--collect"]
-    system.run(["systemd-run", "--quiet", *timer, "/usr/local/bin/wg-migrate", "adopt", peer, public_key])
+    command = ["/usr/local/bin/wg-migrate", "adopt", peer, public_key]
+    units.run_later(system, f"wg-migrate-adopt-{peer}", seconds, command)
+    _hold(configuration.load(system), peer, seconds + 2 * WAIT)
+
+
+def _hold(config: Config, peer: str, seconds: float) -> None:
+    """Have the loop leave the path to a peer out, for 0 s to take it back."""
+    for path in config.paths:
+        if path.proxy == peer:
+            # Where no loop runs all traffic may be on this path, and rests for a second.
+            with contextlib.suppress(WgMigrateError):
+                control.ask({"command": "hold", "path": path.name, "seconds": seconds})
 
 
 def _public_keys(config: Config) -> dict[str, str | None]:

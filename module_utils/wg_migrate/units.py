@@ -32,5 +32,17 @@ def apply(system: System, commands: list[list[str]]) -> None:
         system.run(command)
 
 
+def run_later(system: System, name: str, seconds: int, argv: list[str]) -> None:
+    """Have a command run in so many seconds, whatever becomes of this process, and none of this name before."""
+    cancel(system, name)
+    timer = [f"--unit={name}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms", "--collect"]
+    system.run(["systemd-run", "--quiet", *timer, *argv])
+
+
+def cancel(system: System, name: str) -> None:
+    """Have what `run_later` was told not run, if it has not yet."""
+    system.attempt(["systemctl", "stop", f"{name}.timer"])
+
+
 def _is(system: System, state: str, unit: str) -> bool:
     return system.attempt(["systemctl", "--quiet", f"is-{state}", unit]).status == 0

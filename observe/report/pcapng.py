@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from wg_migrate.errors import WgMigrateError
 
+from observe.pcapng import BYTE_ORDER, FILTER, INTERFACE, NAME, OFFSET, PACKET, RESOLUTION, SECTION
+
 HEAD = 128
 """Bytes of a packet that are kept: the longest headers that anything here reads; captures hold fewer by default."""
-_SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
-_BYTE_ORDER = 0x1A2B3C4D
-_END, _NAME, _RESOLUTION, _FILTER, _OFFSET = 0, 2, 9, 11, 14
-"""Options of an interface's block: the last one, and those that are read."""
+_END = 0
+"""The last option of a block."""
 _PACKET_HEADER = 28
 """Bytes before a packet's own: type, length, interface, time (2), captured and original length, 4 each."""
 
@@ -88,7 +88,7 @@ def read(path: Path) -> Recording:
 def _byte_order(beginning: bytes) -> str | None:
     for order in "<>":
         kind, _length, magic = struct.unpack(f"{order}III", beginning)
-        if (kind, magic) == (_SECTION, _BYTE_ORDER):
+        if (kind, magic) == (SECTION, BYTE_ORDER):
             return order
     return None
 
@@ -108,14 +108,14 @@ def _walk(data: memoryview, order: str) -> tuple[list[_Interface], list[int], li
             break
         if word(data, place + length - 4)[0] != length:
             return interfaces, offsets, owners, f"damaged {end - place} bytes before its end"
-        if kind == _PACKET:
+        if kind == PACKET:
             if first >= len(interfaces) or length < _PACKET_HEADER + 4:
                 return interfaces, offsets, owners, f"damaged {end - place} bytes before its end"
             offsets.append(place)
             owners.append(first)
-        elif kind == _INTERFACE:
+        elif kind == INTERFACE:
             interfaces.append(_interface(bytes(data[place + 8 : place + length - 4]), order))
-        elif kind == _SECTION and place:
+        elif kind == SECTION and place:
             return interfaces, offsets, owners, f"a second capture begins {end - place} bytes before its end"
         place += length
     return interfaces, offsets, owners, "cut short in the middle of a packet" if place < end else None
@@ -129,14 +129,14 @@ def _interface(body: bytes, order: str) -> _Interface:
         value = body[place + 4 : place + 4 + length]
         if code == _END:
             break
-        if code == _NAME:
+        if code == NAME:
             name = value.decode(errors="replace").rstrip("\0")
-        elif code == _FILTER and value[:1] == b"\0":  # what follows is an expression, not a program
+        elif code == FILTER and value[:1] == b"\0":  # what follows is an expression, not a program
             expression = value[1:].decode(errors="replace")
-        elif code == _RESOLUTION and len(value) == 1:
+        elif code == RESOLUTION and len(value) == 1:
             power = value[0] & 0x7F
             resolution = -power if value[0] & 0x80 else 10**power
-        elif code == _OFFSET and len(value) == 8:
+        elif code == OFFSET and len(value) == 8:
             offset = struct.unpack(f"{order}q", value)[0]
         place += 4 + length + -length % 4
     return _Interface(name, expression, link_type, resolution, offset)

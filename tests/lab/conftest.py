@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT, PROXIES, EXIT, WEB = "client", ("wgnet1", "wgnet2"), "exit", "web"
 WEB_ADDRESS = "198.18.51.80"
+SNAPSHOT = (ROOT / "molecule" / "shared" / "snapshot.py").read_text()
 PATIENCE = 60.0
 """Seconds after which what takes a few has failed."""
 
@@ -60,6 +61,12 @@ class Lab:
         """Return what the client says of its tunnel."""
         found: dict[str, Any] = json.loads(self.run(CLIENT, "wg-migrate status --json"))
         return found
+
+    def snapshot(self, host: str, word: str) -> list[str]:
+        """Write down what a machine is (`made`), or return how it differs from that (`compare`), a line each."""
+        said = self.run(host, f"python3 - {word}", check=False, stdin=SNAPSHOT)
+        # The first two lines name the sides.
+        return [line for line in said.splitlines() if line.startswith(("+", "-"))][2:]
 
     def bridge(self) -> str:
         """Return the device of the controller through which all packets between the machines go."""
@@ -111,6 +118,22 @@ def deployed(lab: Lab) -> Lab:
     lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
     lab.wait_until_live()
     return lab
+
+
+@pytest.fixture(scope="module")
+def deployed_afterwards(deployed: Lab) -> Iterator[Lab]:
+    """Lend the lab, which is deployed again for the next module's tests, whatever these make of it."""
+    yield deployed
+    deployed.play("site.yml")
+    deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    deployed.wait_until_live()
+
+
+@pytest.fixture
+def fresh(deployed_afterwards: Lab) -> Lab:
+    """Return the lab with machines as they are made."""
+    subprocess.run([str(ROOT / "scripts" / "lab"), "reset"], check=True, capture_output=True)
+    return deployed_afterwards
 
 
 @pytest.fixture

@@ -56,17 +56,6 @@ ALLOWED = (
 PICTURE = b"\x89PNG\r\n\x1a\n"
 
 
-def snapshot(word: str) -> list[str]:
-    """Write down what the client is (`made`), or return how it differs from that (`compare`), a line each."""
-    argv = [str(ROOT / "scripts/lab"), "ssh", CLIENT, f"sudo python3 - {word}"]
-    script = (ROOT / "molecule/shared/snapshot.py").read_text()
-    said = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=120, check=False)
-    assert said.stderr == "", said.stderr
-    # The first two lines name the sides; a wg0 that has been made anew has another address of its own.
-    lines = [line for line in said.stdout.splitlines() if line.startswith(("+", "-"))]
-    return [line for line in lines[2:] if '"wg0"' not in line]
-
-
 def open_website(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     argv = [str(ROOT / "scripts/open_website"), *arguments]
@@ -84,11 +73,12 @@ def loaded(*arguments: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def browsing(deployed: Lab) -> Iterator[Lab]:
     """Lend the lab with a browser on its client, which then is as it was before."""
-    snapshot("made")
+    deployed.snapshot(CLIENT, "made")
     deployed.play("playbooks/browse.yml")
     yield deployed
     deployed.play("playbooks/browse.yml", "-e", "browser_state=absent")
-    assert snapshot("compare") == []
+    # A wg0 that has been made anew has another address of its own.
+    assert [line for line in deployed.snapshot(CLIENT, "compare") if '"wg0"' not in line] == []
 
 
 def test_a_page_comes_by_http3_through_the_migrating_tunnel(browsing: Lab, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +15,6 @@ from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 HOSTS = (CLIENT, *PROXIES, EXIT)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deployed_afterwards(deployed: Lab) -> Iterator[None]:
-    yield
-    deployed.play("site.yml")
-    deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
-    deployed.wait_until_live()
-
-
-@pytest.fixture
-def fresh(deployed: Lab) -> Lab:
-    """Return the lab with machines as they are made."""
-    subprocess.run([str(ROOT / "scripts" / "lab"), "reset"], check=True, capture_output=True)
-    return deployed
 
 
 class Spy:

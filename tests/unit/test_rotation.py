@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from typing import Any
 
 import pytest
 from client_samples import CONFIG, config, public_key
 from fake_system import FakeSystem
-from wg_migrate import rotation, tunnel
+from wg_migrate import control, rotation, tunnel
 from wg_migrate.config import COPY, PATH, Config, dump, load
 from wg_migrate.confirmation import MARKER
 from wg_migrate.errors import WgMigrateError
@@ -126,9 +128,28 @@ def test_what_cannot_be_adopted_is_refused_and_changes_nothing(
     assert client.running is None
 
 
-def test_a_timer_adopts_later_whoever_is_gone_by_then() -> None:
-    system = FakeSystem({"systemctl": "", "systemd-run": ""})
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return what the loop is asked."""
+    requests: list[dict[str, Any]] = []
+    monkeypatch.setattr(control, "ask", requests.append)
+    return requests
+
+
+@pytest.mark.parametrize("peer_has", ["new", "old"])
+def test_the_path_carries_traffic_again_whichever_keys_its_peer_has(
+    peer_has: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]
+) -> None:
+    with contextlib.suppress(WgMigrateError):
+        adopt(Client(peer_has, files, monkeypatch), PEER, NEW)
+    assert asked == [{"command": "hold", "path": "wgnet1", "seconds": 0}]
+
+
+def test_a_timer_adopts_later_whoever_is_gone_by_then(files: dict[str, str], asked: list[dict[str, Any]]) -> None:
+    """Until then the path carries nothing; without a loop it is the timer alone."""
+    system = FakeSystem({"systemctl": "", "systemd-run": ""}, files)
     adopt_later(system, PEER, NEW, 20)
+    assert asked == [{"command": "hold", "path": "wgnet1", "seconds": 20 + 2 * rotation.WAIT}]
     assert system.ran[-1].endswith(f"/usr/local/bin/wg-migrate adopt {PEER} {NEW}")
     assert "--on-active=20" in system.ran[-1]
     with pytest.raises(WgMigrateError, match="0 is refused: write seconds from 1 to 3600"):
