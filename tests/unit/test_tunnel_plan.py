@@ -13,13 +13,25 @@ from hypothesis import strategies as st
 from wg_migrate.config import Config, Path
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.tunnel_plan import Action, plan
-from wg_migrate.tunnel_want import ANY_PATH, HOST, LARGEST_PATH, Link, State, path_mark, readable, want
+from wg_migrate.tunnel_want import (
+    ANY_PATH,
+    HOST,
+    LARGEST_PATH,
+    Link,
+    State,
+    needs_loose_check,
+    path_mark,
+    readable,
+    want,
+)
 
 THIRD = Path("wgnet3", "proxy3", "192.0.2.13", 51820, "PUBLIC-OF-PROXY3")
+PINNED = dataclasses.replace(CONFIG.paths[1], uplink="wlan0")
+WAY = {"wgnet2": "via 192.0.2.1 dev wlan0"}
 CONFIGS = [
     config(scope=scope, paths=paths, dns_servers=servers, userspace=userspace)
     for scope in ("host", "namespace")
-    for paths in (CONFIG.paths, CONFIG.paths[:1], CONFIG.paths[1:], [*CONFIG.paths, THIRD])
+    for paths in (CONFIG.paths, CONFIG.paths[:1], CONFIG.paths[1:], [*CONFIG.paths, THIRD], [CONFIG.paths[0], PINNED])
     for servers in ([], ["10.87.16.1"])
     for userspace in (False, True)
 ]
@@ -27,7 +39,7 @@ MANY_PORTS: dict[str, Any] = {"management_ports": list(range(1, 101))}  # from t
 
 
 def wanted(of: Config, strict: bool = True) -> State:
-    return want(of, KEYS, of.scope == "host" and strict)
+    return want(of, KEYS, strict and needs_loose_check(of), {name: WAY[name] for name in WAY if PINNED in of.paths})
 
 
 class Model:
