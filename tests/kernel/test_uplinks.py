@@ -6,6 +6,7 @@ Both uplinks are in one network, where each answers for the other (as a laptop's
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,12 +65,29 @@ def test_a_second_look_finds_nothing_to_do(topology: Topology) -> None:
     assert [str(action) for action in tunnel.up(topology.system, topology.config).actions] == []
 
 
+def test_answers_that_come_by_the_other_uplink_do_not_draw_it_there(topology: Topology) -> None:
+    """wireguard-go would go on by the device that it has heard its peer by."""
+    other = json.loads(topology.client.run("ip -json link show dev eth0"))[0]["address"]
+    neighbour = f"{SECOND} dev eth0"
+    topology.proxies[0].run(f"ip neighbour replace {neighbour} lladdr {other} nud permanent")
+    try:
+        with topology.loop(0.01), Capture(topology) as first:
+            sent = topology.received()["wgnet1"]
+            assert ping(topology, 400) == 400
+            assert topology.received()["wgnet1"] - sent > 100
+        assert PINNED not in first.seen
+    finally:
+        topology.proxies[0].run(f"ip neighbour delete {neighbour}")
+
+
 def test_without_its_uplink_it_is_down_and_with_another_address_of_that_it_is_back(topology: Topology) -> None:
     with topology.loop(0.01) as status, Capture(topology) as first:
         topology.client.run("ip link set eth1 down")
         wait_for(lambda: status()["paths"]["wgnet1"]["health"] == "down", "the path is down")
         assert ping(topology, 200) == 200
         assert status()["active"] == "wgnet2"
+        with pytest.raises(AssertionError, match="No route to host"):
+            topology.client.run(f"ip route get {PROXIES['proxy1']} mark 0x5801")
         topology.client.run(f"ip address delete {SECOND}/24 dev eth1")
         topology.client.run("ip address add 192.0.2.71/24 dev eth1")
         topology.client.run("ip link set eth1 up")
@@ -77,6 +95,19 @@ def test_without_its_uplink_it_is_down_and_with_another_address_of_that_it_is_ba
         wait_for(lambda: status()["paths"]["wgnet1"]["health"] == "up", "the path is back")
         assert ping(topology, 200) == 200
     assert first.leaks() == {}
+    assert PINNED not in first.seen
+
+
+def test_somebodys_rule_before_ours_stops_it_and_takes_it_nowhere(topology: Topology) -> None:
+    with topology.loop(0.01) as status, Capture(topology) as first:
+        topology.client.run("ip rule add priority 100 to 192.0.2.0/24 lookup 99")
+        topology.client.run("ip route add 192.0.2.0/24 dev eth0 table 99")
+        try:
+            wait_for(lambda: status()["paths"]["wgnet1"]["health"] == "down", "the path is down")
+        finally:
+            topology.client.run("ip rule delete priority 100")
+            topology.client.run("ip route flush table 99")
+        wait_for(lambda: status()["paths"]["wgnet1"]["health"] == "up", "the path is back")
     assert PINNED not in first.seen
 
 
@@ -107,10 +138,12 @@ def test_a_path_that_is_not_pinned_goes_by_the_other(topology: Topology) -> None
 def test_down_leaves_what_was_before(machine: Machine, scope: str) -> None:
     client = prepared(machine, scope)
     before = snapshot(machine)
-    pinned = [dataclasses.replace(path, uplink="eth0") for path in client.config.paths]
+    near, far = client.config.paths
+    pinned = [dataclasses.replace(near, uplink="eth0"), dataclasses.replace(far, uplink="eth0", address="198.51.100.12")]
     client.config = dataclasses.replace(client.config, paths=pinned)
     client.up()
-    assert "via 192.0.2.1 dev eth0" in machine.run("ip route show table 22529")
+    assert "default dev eth0 " in machine.run("ip route show table 22529")
+    assert "default via 192.0.2.1 dev eth0 " in machine.run("ip route show table 22530")
     assert client.up() == []
     client.down()
     assert differences(before, snapshot(machine)) == {}
