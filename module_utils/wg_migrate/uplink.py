@@ -21,7 +21,8 @@ def read_uplink_mtu(system: System, others: Iterable[str] = ()) -> int:
     Where one of `others` has a smaller one, it is that: all paths have one MTU. Raises WgMigrateError where there is no
     default route.
     """
-    return min(_mtu(system, device) for device in dict.fromkeys([_default_device(system), *others]))
+    there = [device for device in others if system.exists(f"/sys/class/net/{device}")]
+    return min(_mtu(system, device) for device in dict.fromkeys([_default_device(system), *there]))
 
 
 def uplink_device(system: System) -> tuple[str, list[str]]:

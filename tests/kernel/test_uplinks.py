@@ -139,7 +139,10 @@ def test_down_leaves_what_was_before(machine: Machine, scope: str) -> None:
     client = prepared(machine, scope)
     before = snapshot(machine)
     near, far = client.config.paths
-    pinned = [dataclasses.replace(near, uplink="eth0"), dataclasses.replace(far, uplink="eth0", address="198.51.100.12")]
+    pinned = [
+        dataclasses.replace(near, uplink="eth0"),
+        dataclasses.replace(far, uplink="eth0", address="198.51.100.12"),
+    ]
     client.config = dataclasses.replace(client.config, paths=pinned)
     client.up()
     assert "default dev eth0 " in machine.run("ip route show table 22529")
