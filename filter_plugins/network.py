@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,13 +69,34 @@ def wg_network(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> 
     return {**dataclasses.asdict(network), "hosts": told}
 
 
-def wg_provider_keys(variables: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the private and the preshared keys that providers made for a client, by the path's name. Secret."""
+def wg_provider_keys(paths: object, directory: object) -> dict[str, dict[str, str]]:
+    """Return the private and the preshared keys that providers made for a client, by the path's name. Secret.
+
+    `paths` is its client_foreign_paths, `directory` where files without a whole path are: that of the inventory.
+    """
+    variables = {"client_foreign_paths": paths, "inventory_dir": directory}
     listed = foreign_of(host_of("", variables, provider_files(variables)))
     return {
         "pairs": {foreign.name: foreign.file.private_key for foreign in listed},
         "preshared": {foreign.name: foreign.file.preshared_key for foreign in listed},
     }
+
+
+def wg_senders(heard: list[str], proxies: list[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Return which proxies the addresses that an exit has heard belong to, by name, and the addresses of strangers.
+
+    The address of a proxy may be a network.
+    """
+    networks = [(proxy["name"], ipaddress.ip_network(proxy["address"])) for proxy in proxies]
+    owners = {each: [name for name, network in networks if _address(each) in network] for each in heard}
+    return {
+        "names": sorted({name for names in owners.values() for name in names}),
+        "strangers": sorted(each for each, names in owners.items() if not names),
+    }
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text.strip("[]"))  # as `wg` writes one of IPv6
 
 
 def provider_files(variables: Mapping[str, Any]) -> dict[str, str | None]:
@@ -129,4 +151,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"wg_network": wg_network, "wg_provider_keys": wg_provider_keys}
+        return {"wg_network": wg_network, "wg_provider_keys": wg_provider_keys, "wg_senders": wg_senders}

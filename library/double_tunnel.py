@@ -101,14 +101,12 @@ options:
         type: str
       uplink:
         description:
-          - The only device of this host by which the path leaves, whatever the routes prefer. While the device has no
-            route to the proxy in table main, the path is down. Without it, the path leaves by whichever the routes say.
+          - The only device by which the path leaves; empty for whichever the routes say. While table main has no route
+            to the proxy by this device, the path is down.
         type: str
         default: ""
       own_address:
-        description:
-          - At a proxy that is not ours, the address by which it knows this client, of the family of the exit's address.
-            Packets of this path bear it in place of O(overlay_address).
+        description: The address by which a proxy that is not ours knows this client. Otherwise O(overlay_address).
         type: str
         default: ""
   key_directory:
@@ -222,7 +220,7 @@ unknown_peers:
   elements: str
   sample: []
 paths_without_way:
-  description: Paths with an C(uplink) by which there is no way to their proxy now. They come up with it.
+  description: Paths whose uplink has no way to their proxy now. They come up with it.
   returned: when O(state=present)
   type: list
   elements: str
@@ -389,12 +387,9 @@ def main() -> None:
             outcome = build(module.params, module.check_mode, system)
     for peer in outcome.unknown_peers:
         module.warn(f"{peer} is not known here yet and is left out: run site.yml without --limit")
-    uplinks = {path["name"]: path["uplink"] for path in module.params["paths"] or []}
     for name in outcome.paths_without_way:
-        module.warn(
-            f"{name} is pinned to {uplinks[name]}, by which table main has no route to its proxy, so it stays down until "
-            "there is one: give the device a default route, with a larger metric than the other's"
-        )
+        told = "is pinned to an uplink by which table main has no route to its proxy, and down until it has"
+        module.warn(f"{name} {told}: give the device a default route, with a larger metric than the other's")
     changed = bool(outcome.actions)
     difference = {"before": outcome.before, "after": outcome.after if changed else outcome.before}
     module.exit_json(changed=changed, diff=difference, **asdict(outcome))

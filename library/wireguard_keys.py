@@ -13,7 +13,8 @@ description:
   - Makes the keys that are missing, on the host itself, so that a private key never leaves it; those of O(given_pairs)
     come from elsewhere.
   - A private key is C(NAME.key), a preshared key is C(NAME.psk); both are files with mode 0600.
-  - A key that exists is never replaced, except one of O(given) or O(given_pairs) that differs. A file that holds no key is an error.
+  - A key that exists is never replaced, except one of O(given) or O(given_pairs) that differs. A file that holds no key
+    is an error.
 author:
   - wg-migrate developers (@wg-migrate)
 attributes:

@@ -34,7 +34,7 @@ class Wanted:
 
 
 def vantage_points(inventory: Inventory, client: str) -> list[str]:
-    """Return the hosts at which a client's packets are seen: itself, its paths' proxies as far as they are ours, its exit."""
+    """Return the hosts at which a client's packets are seen: itself, its paths' proxies that are ours, its exit."""
     plan = inventory.plan[client]
     ours = [path["proxy"] for path in plan["paths"] if path["proxy"] not in plan["foreign"]]
     return [client, *ours, plan["exit"]["name"]]

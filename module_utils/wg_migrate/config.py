@@ -273,19 +273,23 @@ def _check_addresses(config: Config) -> None:
             "families: write both IPv4 or both IPv6"
         )
     for path in config.paths:
-        if path.own_address:
-            _refuse_unless(read_host_address, path.own_address, "the address that the provider gave this client")
-            if family(path.own_address) != config.overlay_family:
-                raise WgMigrateError(
-                    f"{path.proxy} knows this client as {path.own_address}, and the exit's address is of another family"
-                )
-        if path.uplink:
-            read_uplink(path.uplink)
+        _check_path(path, config.overlay_family)
     for network in [*config.management_sources, *config.lan_networks]:
         _refuse_unless(_read_network, network, "a network, for example 192.0.2.7/32")
     for port in [config.exit.port, *(path.port for path in config.paths), *config.management_ports]:
         if not 1 <= port <= 65535:
             raise WgMigrateError(f"{shown(port)} is no port: write a number from 1 to 65535")
+
+
+def _check_path(path: Path, overlay_family: str) -> None:
+    if path.own_address:
+        _refuse_unless(read_host_address, path.own_address, "the address that the provider gave this client")
+        if family(path.own_address) != overlay_family:
+            raise WgMigrateError(
+                f"{path.proxy} knows this client as {path.own_address}, and the exit's address is of another family"
+            )
+    if path.uplink:
+        read_uplink(path.uplink)
 
 
 def read_uplink(value: object) -> str:

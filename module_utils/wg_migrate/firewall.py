@@ -68,9 +68,10 @@ def _translations(overlay_address: str, foreign: Mapping[str, str]) -> str:
 def pinned_rules(pinned: Iterable[Pinned]) -> str:
     """Return the chains of the host that keep a pinned path to its uplink, "" where there is none.
 
-    A socket that has last heard its peer by another device goes on to send by that one ("sticky sockets", see above): two
-    uplinks in one network answer for each other. A changed mark makes the kernel ask the routes again, which are the
-    uplink's alone. Whatever would leave by another device all the same is dropped, at the one hook that knows by which.
+    A socket that has last heard its peer by another device goes on to send by that one ("sticky sockets", see above):
+    two uplinks in one network answer for each other. A changed mark makes the kernel ask the routes again, which are
+    the uplink's alone. Whatever would leave by another device all the same is dropped, at the one hook that knows by
+    which it does.
     """
     listed = list(pinned)
     if not listed:
@@ -112,7 +113,8 @@ def host_rules(
 ) -> str:
     """Return the table of the host in host scope: what may leave by anything but the tunnel, and DNS into the tunnel.
 
-    `endpoints` are the proxies' addresses and UDP ports but for those of `pinned`, the others networks of either family.
+    `endpoints` are the proxies' addresses and UDP ports but for those of `pinned`, the others networks of either
+    family.
     """
     kept = list(pinned)
     lines = [

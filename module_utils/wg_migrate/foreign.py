@@ -28,8 +28,8 @@ _PLACE: dict[str, Callable[[Any], object]] = {"provider": read_label, "region": 
 class Foreign:
     """A proxy that is not ours.
 
-    `leaves_from` are the networks that its packets to the exit come from, `place` where it is, as `network_provider` and
-    the like say it of a proxy of ours.
+    `leaves_from` are the networks that its packets to the exit come from, `place` where it is, as `network_provider`
+    and the like say it of a proxy of ours.
     """
 
     name: str
@@ -57,7 +57,7 @@ def uplinks_of(client: Host) -> Mapping[str, str]:
 def foreign_warnings(client: Host) -> list[str]:
     """Return what a person should know of a client's foreign paths."""
     return [
-        f"{client.name}: {each.name}: {', '.join(each.file.hooks)} of its file are not run: no command of a provider's is."
+        f"{client.name}: {each.name}: {', '.join(each.file.hooks)} of its file are not run: no provider's commands are."
         for each in foreign_of(client)
         if each.file.hooks
     ]
@@ -88,7 +88,7 @@ def uplink_errors(client: Host, proxies: Iterable[str]) -> Iterator[str]:
     given = client.variables.get("client_uplinks", {})
     names = list(proxies)
     if not isinstance(given, Mapping):
-        yield f"{client.name}: client_uplinks is {shown(given)}: write devices by proxy, for example {{{names[0]}: wlan0}}."
+        yield f"{client.name}: client_uplinks is {shown(given)}: write devices by proxy, as {{{names[0]}: wlan0}}."
         return
     for name, device in given.items():
         if name not in names:
@@ -176,7 +176,7 @@ def _sources(name: str, value: object) -> Iterator[str]:
             or network.is_multicast
         ):
             raise WgMigrateError(
-                f"{name}: leaves_from is {shown(value)}, and the exit opens its door to what stands there alone: write the "
+                f"{name}: leaves_from is {shown(value)}, and the exit opens its door to what stands there: write the "
                 "addresses that the provider's packets come from, at most a /16 (IPv6: /32), for example [203.0.113.5]"
             )
         yield str(network)

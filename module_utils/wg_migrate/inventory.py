@@ -28,7 +28,7 @@ _OURS = re.compile(r"wg0|wgnet[0-9]*")
 class Host:
     """A host as the inventory has it: its name, and its variables (those named in VARIABLES, where set).
 
-    `files` has the text of each file of the controller that they name; None for one that cannot be read. They hold keys.
+    `files` has the text of each file of the controller that they name, None for one that cannot be read. Secret.
     """
 
     name: str

@@ -135,7 +135,7 @@ def _choice_errors(inventory: Inventory) -> list[str]:
 def _path_errors(inventory: Inventory) -> list[str]:
     names = [host.name for host in inventory.hosts]
     proxies = [proxy.name for proxy in inventory.proxies]
-    errors = []
+    errors: list[str] = []
     for client in inventory.clients:
         errors += foreign_errors(client, exit_of(client, inventory.exits), names)
         errors += uplink_errors(client, proxies) if proxies else []

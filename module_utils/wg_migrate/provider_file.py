@@ -1,7 +1,7 @@
 """The wg-quick file that a provider of WireGuard hands out, read strictly. Pure.
 
-Its format is that of wg(8) and wg-quick(8). What is refused is told by the number of its line: a line that cannot be read
-may be a key.
+Its format is that of wg(8) and wg-quick(8). What is refused is told by the number of its line: a line that cannot be
+read may be a key.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _NUMBER = re.compile(r"[0-9]{1,5}")
 class ProviderFile:
     """What a provider's file says of the tunnel.
 
-    `addresses` are those that it gave us, without lengths; `mtu` is in bytes, None where it leaves it open; `allowed` are
-    networks; `hooks` are the commands' keys that stand in it. A preshared key that is not there is one of zeros.
+    `addresses` are those that it gave us, without lengths; `mtu` is in bytes, None where it leaves it open; `allowed`
+    are networks; `hooks` are the commands' keys that stand in it. A preshared key that is not there is one of zeros.
     """
 
     private_key: str = field(repr=False)
@@ -65,10 +65,10 @@ def parse(text: str) -> ProviderFile:
         ("Endpoint", "Peer"),
     ):
         if name not in values:
-            raise WgMigrateError(f"it has no {name} under [{key}]: take the whole file that the provider offers")
+            raise WgMigrateError(f"it has no {name} under [{key}]: give the whole file that the provider offers")
     for name in ("PrivateKey", "PublicKey", "PresharedKey"):
         if name in values and not is_key(values[name][0]):
-            raise WgMigrateError(f"its {name} is no WireGuard key: take the whole file that the provider offers")
+            raise WgMigrateError(f"its {name} is no WireGuard key: give the whole file that the provider offers")
     address, port = _read_endpoint(values["Endpoint"][0])
     return ProviderFile(
         private_key=values["PrivateKey"][0],
@@ -95,16 +95,18 @@ def _read(text: str) -> dict[str, list[str]]:
             section = next((name for name in _KEYS if words.casefold() == f"[{name}]".casefold()), "")
             peers += section == "Peer"
             if not section:
-                raise WgMigrateError(f"line {number} is no [Interface] and no [Peer]: it is no file for wg-quick")
+                raise WgMigrateError(f"line {number} is no [Interface] and no [Peer]: give a file for wg-quick")
             continue
         name, equals, value = (word.strip() for word in words.partition("="))
         if not equals or not section:
-            raise WgMigrateError(f"line {number} is no 'Key = value' under [Interface] or [Peer]")
+            raise WgMigrateError(
+                f"line {number} is no 'Key = value' under [Interface] or [Peer]: give a file for wg-quick"
+            )
         known = next((each for each in _KEYS[section] if each.casefold() == name.casefold()), None)
         if known is None:
             raise WgMigrateError(
                 f"line {number} has a key that WireGuard does not know under [{section}]: a tunnel of another kind, as "
-                "an obfuscated one, cannot be a path"
+                "an obfuscated one, cannot be a path: give one of plain WireGuard"
             )
         if known in values and known not in _MANY:
             raise WgMigrateError(f"{known} stands in it twice, again in line {number}: keep one [Peer] and one of each")
@@ -124,7 +126,9 @@ def _read_address(text: str) -> str:
     try:
         return str(read_host_address(address))
     except ValueError:
-        raise WgMigrateError(f"its Address {shown(text)} is none that a host can have") from None
+        raise WgMigrateError(
+            f"its Address {shown(text)} is none that a host can have: give the whole file that the provider offers"
+        ) from None
 
 
 def _read_endpoint(text: str) -> tuple[str, int]:
@@ -144,5 +148,5 @@ def _read_endpoint(text: str) -> tuple[str, int]:
 
 def _read_mtu(text: str) -> int:
     if not _NUMBER.fullmatch(text) or not 1280 <= int(text) <= 65535:
-        raise WgMigrateError(f"its MTU is {shown(text)}: a tunnel needs 1280 bytes or more")
+        raise WgMigrateError(f"its MTU is {shown(text)}: write 1280 bytes or more, for a tunnel needs them")
     return int(text)

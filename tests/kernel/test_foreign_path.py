@@ -87,7 +87,7 @@ def checksum_in_software(device: str) -> None:
         fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("@16sP16x", device.encode(), ctypes.addressof(value)))
 
 
-def heard(machine: Machine, overlay: str, own: str, exit_address: str) -> list[str]:
+def heard(machine: Machine, overlay: str, exit_address: str) -> list[str]:
     """Send a datagram and an echo request from the overlay address; return who was heard, at the exit and back."""
     kind = socket.AF_INET6 if ":" in overlay else socket.AF_INET
     with machine.inside("far"):
@@ -137,7 +137,7 @@ def test_addresses_and_checksums_are_right_in_both_families(
     for namespace, device in ((None, "wgnet3"), ("far", "far")):
         with machine.inside(namespace):
             checksum_in_software(device)
-    assert heard(machine, overlay, own, exit_address) == []
+    assert heard(machine, overlay, exit_address) == []
     table = nft.render("wg_migrate", firewall.outer_rules("0x5747", overlay, {"wgnet3": own}))
     machine.run("nft -f -", stdin=table)
-    assert heard(machine, overlay, own, exit_address) == [own, exit_address]
+    assert heard(machine, overlay, exit_address) == [own, exit_address]
