@@ -36,7 +36,7 @@ class Wanted:
 def vantage_points(inventory: Inventory, client: str) -> list[str]:
     """Return the hosts at which a client's packets are seen: itself, its paths' proxies that are ours, its exit."""
     plan = inventory.plan[client]
-    ours = [path["proxy"] for path in plan["paths"] if path["proxy"] not in plan["foreign"]]
+    ours = [path["proxy"] for path in plan["paths"] if not path.get("own_address")]
     return [client, *ours, plan["exit"]["name"]]
 
 

@@ -28,6 +28,7 @@ INNER_DEVICE = "wg0"
 OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
 _UPLINK = re.compile(r"(?!lo$|wg0$|wgnet[0-9]*$)[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 """A device that is not ours: of what Linux takes for a name (15 bytes), what is one word to `ip` and nft."""
+_LARGEST_PINNED = "wgnet9999"
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """What names a peer names its key files, too (keys.py)."""
 _DIRECTORY = re.compile(r"(/[A-Za-z0-9_.-]+)+/?")
@@ -290,6 +291,10 @@ def _check_path(path: Path, overlay_family: str) -> None:
             )
     if path.uplink:
         read_uplink(path.uplink)
+        if len(path.name) > len(_LARGEST_PINNED):  # room for one bit more in its mark (tunnel_want.MARKED_ANEW)
+            raise WgMigrateError(
+                f"{path.name} has the uplink {path.uplink}: write a name up to {_LARGEST_PINNED} for such a path"
+            )
 
 
 def read_uplink(value: object) -> str:
