@@ -143,7 +143,12 @@ def _read(client: Host, item: object) -> Foreign:
     name, path = item["name"], item["config_file"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise WgMigrateError(f"{shown(name)} names no path: write at most 100 letters, digits, '.', '_' and '-'")
-    text = client.files.get(path) if isinstance(path, str) else None
+    if not isinstance(path, str) or not path.endswith(".conf"):
+        # Beside the inventory Ansible takes any other for a part of it, and prints what it cannot read (ansible.cfg).
+        raise WgMigrateError(
+            f"{name}: its config_file is {shown(path)}: write a file whose name ends in .conf, as wg-quick wants it"
+        )
+    text = client.files.get(path)
     if text is None:
         raise WgMigrateError(
             f"{name}: its config_file {shown(path)} cannot be read: write where on the controller it is, whole or from "

@@ -111,6 +111,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a name of a host": ([{**ITEM, "name": "exit"}], "exit is the name of another host or path"),
     "a name twice": ([ITEM, ITEM], "provider is the name of another host or path"),
     "no such file": ([{**ITEM, "config_file": "q.conf"}], "config_file 'q.conf' cannot be read: write where on the"),
+    "another name": ([{**ITEM, "config_file": "p.txt"}], "is 'p.txt': write a file whose name ends in .conf"),
+    "no name": ([{**ITEM, "config_file": 1}], "is 1: write a file whose name ends in .conf"),
     "no source": ([{"name": "p", "config_file": "p.conf"}], "leaves_from is None, and the exit opens its door"),
     "everybody": ([{**ITEM, "leaves_from": ["0.0.0.0/0"]}], "at most a /16"),
     "a source that is none": (
