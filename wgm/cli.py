@@ -116,8 +116,7 @@ def run(words: Sequence[str], options: argparse.Namespace, secret: str | None) -
         began=time.time(),
     )
     asked = replace(asked, total=log.total(asked))
-    written = log.Log(asked)
-    with Show(asked, written.path) as show:
+    with contextlib.closing(log.Log(asked)) as written, Show(asked, written.path) as show:
 
         def take(record: Record) -> None:
             written.write(record)

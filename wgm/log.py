@@ -48,7 +48,7 @@ class Run:
 
 
 class Log:
-    """The log of a run that goes on."""
+    """The log of a run that goes on; what is written is in its file at once."""
 
     def __init__(self, asked: Asked, place: Path = PLACE) -> None:
         """Begin the file. Raises WgMigrateError where it cannot be made."""
@@ -67,8 +67,11 @@ class Log:
         self._write({key: value for key, value in asdict(record).items() if value != ""})
 
     def end(self, status: int, seconds: float) -> None:
-        """Say how the run ended, and close the file."""
+        """Say how the run ended."""
         self._write({"status": status, "seconds": round(seconds, 3)})
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -67,8 +67,8 @@ def distil(event: Mapping[str, Any], began: float) -> list[Record]:
 def _result(at: float, kind: str, data: Mapping[str, Any]) -> list[Record]:
     result = data.get("res") or {}
     place = (data["play"], _task(data), data["host"])
-    if (kind == "failed" and data.get("ignore_errors")) or (kind == "unreachable" and result.get("skip_reason")):
-        kind = "ok"  # the playbook goes on there: it wanted to know, and has its own words for it
+    if kind == "failed" and data.get("ignore_errors"):
+        kind = "ok"
     elif kind in ("failed", "unreachable"):
         return [Record(at, kind, *place, message(result))]
     elif kind == "ok" and result.get("changed"):

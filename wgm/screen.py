@@ -26,7 +26,7 @@ def screen(asked: Asked, state: State, seconds: float, lines: int) -> Renderable
     Hosts for which there is no room are counted.
     """
     headline = Text(f"wgm {' '.join(asked.words)}", style="bold").append(_where(state, seconds), style="not bold")
-    parts: list[RenderableType] = [headline, _table(state, max(4, lines - _FRAME)), _progress(state)]
+    parts: list[RenderableType] = [headline, _table(state, max(4, lines - _FRAME)), _bar(state)]
     parts += [_brief(failure) for failure in state.lasting()[:3]] if state.status is None else []
     return Group(*parts)
 
@@ -73,15 +73,21 @@ def _words(state: State, name: str, phase: int) -> Text:
     return Text(f"✓ {counts}", style="yellow" if cell.changed else "green")
 
 
-def _progress(state: State) -> RenderableType:
-    """Return the bar: it measures by the last such run, as nobody knows beforehand how many results will come."""
+def _bar(state: State) -> RenderableType:
+    done, total = progress(state)
     grid = Table.grid(padding=(0, 1))
-    total = state.total if state.status is None else max(state.results, 1)
-    done = min(state.results, total or 0)
-    if total is not None and state.status is None:
-        done = min(done, total - 1)  # a run with more results than the last is not over yet
     grid.add_row(ProgressBar(total=total, completed=done, width=_BAR, pulse=total is None), progress_words(state))
     return grid
+
+
+def progress(state: State) -> tuple[int, int | None]:
+    """Return the results so far and those of all, None where nobody can know: how many come is seen only at the end.
+
+    What is known is how many the last such run had. One that has more is not over yet.
+    """
+    if state.status is not None:
+        return max(state.results, 1), max(state.results, 1)
+    return (state.results, None) if state.total is None else (min(state.results, state.total - 1), state.total)
 
 
 def progress_words(state: State) -> str:
@@ -125,7 +131,7 @@ def summary(asked: Asked, state: State, log: Path) -> Iterator[str]:
         yield f"\n{_title(failure)} ({failure.play})"
         yield from (f"  {each}" for each in failure.text.splitlines())
     if state.status and not state.lasting():
-        yield from ("", *(state.errors or state.output[-5:]))
+        yield from ("", *(state.errors or state.output))
     yield ""
     yield f"wgm {asked.command}: {_verdict(state)}, after {state.seconds:.0f} s, {progress_words(state)}"
     yield f"log: {log}"

@@ -32,16 +32,9 @@ class Show:
         self._console = Console(highlight=False)
         self._live: Live | None = None
 
-    @property
-    def on_terminal(self) -> bool:
-        """Tell whether somebody watches."""
-        return self._console.is_terminal
-
     def __enter__(self) -> Show:
-        """Begin the screen, where there is a terminal."""
-        if self.on_terminal:
-            self._live = Live(console=self._console, get_renderable=self._screen, refresh_per_second=8)
-            self._live.start()
+        """Say what begins. The screen comes with the first record: its thread must not be there when Ansible forks."""
+        self._say(f"wgm {' '.join(self._asked.words)}: {self._asked.playbook}")
         return self
 
     def __exit__(
@@ -50,8 +43,17 @@ class Show:
         """Leave the last screen standing."""
         self._stop()
 
+    def wait(self, now: float, until: float) -> float:
+        """Let the seconds from NOW UNTIL then go by where somebody watches, and return the later of the two."""
+        if self._console.is_terminal:
+            time.sleep(max(0.0, until - now) / self._speed)
+        return max(now, until)
+
     def take(self, record: Record) -> None:
         """Show what happened."""
+        if self._console.is_terminal and not self._live:
+            self._live = Live(console=self._console, get_renderable=self._screen, refresh_per_second=8)
+            self._live.start()
         self.state.take(record)
         words = screen.said(record) if self._live else screen.line(record)
         if words is not None:
@@ -76,7 +78,7 @@ class Show:
 
     def _say(self, words: str) -> None:
         """Print words as they are: they are somebody's, and to be copied."""
-        if self.on_terminal:
+        if self._console.is_terminal:
             self._console.print(Text(words), soft_wrap=True)
         else:
             print(words, flush=True)
@@ -94,11 +96,10 @@ def replay(path: Path) -> int:
     """
     run = log.read(path)
     with Show(run.asked, path, SPEED) as show:
-        before = 0.0
+        now = 0.0
         for record in run.records:
-            if show.on_terminal:
-                time.sleep(max(0.0, record.at - before) / SPEED)
-            before = max(before, record.at)
+            now = show.wait(now, record.at)
             show.take(record)
+        show.wait(now, run.seconds or now)
         show.end(run.status, run.seconds)
     return 0

@@ -104,7 +104,14 @@ class State:
             failure.hosts.append(record.host)
 
     def lasting(self) -> Sequence[Failure]:
-        """Return the failures that count: at the end, not those that the playbook itself has dealt with."""
-        if not self.outcomes:
-            return self.failures
-        return [each for each in self.failures if any(self.outcomes.get(host) != "ok" for host in each.hosts)]
+        """Return the failures that count, not those that the playbook itself deals with, as its hosts go on.
+
+        At the end Ansible tells each host's outcome: one that was not reached where that was ignored, and failed in the
+        next task, has failed.
+        """
+        return [each for each in self.failures if any(self._lasts(each, host) for host in each.hosts)]
+
+    def _lasts(self, failure: Failure, host: str) -> bool:
+        if host in self.outcomes:
+            return self.outcomes[host] == failure.kind
+        return any(cell.stopped == failure.kind for cell in self.hosts[host].values())
