@@ -100,8 +100,7 @@ class State:
         else:
             failure = Failure(*known)
             self.failures.append(failure)
-        if record.host not in failure.hosts:
-            failure.hosts.append(record.host)
+        failure.hosts.append(record.host)
 
     def lasting(self) -> Sequence[Failure]:
         """Return the failures that count, not those that the playbook itself deals with, as its hosts go on.

@@ -30,10 +30,10 @@ ASK = """
         msg:
           - "{{ lookup('config', 'HOST_KEY_CHECKING') }} {{ lookup('config', 'CACHE_PLUGIN') }}"
           - "{{ lookup('env', 'PYTHONPATH') }}{{ number }}"
-    - name: Look for tokens
+    - name: Look for tokens, passwords and variables
       ansible.builtin.debug:
         msg: >-
-          {{ lookup('pipe', 'grep -rls TOKEN_OF_A_CLOUD "$TMPDIR"/wgm-* || echo none') }}
+          {{ lookup('pipe', 'grep -rls TOKEN_OF_A_CLOUD "$TMPDIR"/wgm-* ; ls -d "$TMPDIR"/wgm-*/env || echo none') }}
     - name: Fail
       ansible.builtin.assert:
         that: number == 0.5
