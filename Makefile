@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-fleet requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs test-fleet requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ up: bootstrap  ## only the lab: five machines on this one, which inventory/lab n
 down:  ## remove every trace of the lab
 	@scripts/lab down --all
 
-test: bootstrap-tests  ## everything below but the clouds, the faults and the fleet
+test: bootstrap-tests  ## lint, unit, kernel and lab
 	@scripts/test
 
 bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 30 minutes
@@ -39,6 +39,9 @@ test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
 
 test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power or controller; root
 	@scripts/test faults
+
+test-docs: bootstrap-tests  ## every command that a page tells to run; root
+	@scripts/test docs
 
 test-fleet: bootstrap-tests  ## the front door, ansible-navigator and ansible-builder on the lab; root
 	@scripts/test fleet

@@ -220,7 +220,8 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
 ) -> None:
     directory = tmp_path / "made"
     with capturing(directory, "--seconds", "60") as process:
-        until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
+        with pinging(deployed):
+            until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
         # What holds the capture there is killed: nobody is left who could end tcpdump.
         deployed.run("wgnet2", "pkill -KILL -f '^python3 -c .*PR_SET_PDEATHSIG'")
         assert process.stderr is not None
@@ -239,7 +240,8 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
 def test_a_killed_capture_leaves_no_tcpdump_and_what_came_can_be_read(deployed: Lab, tmp_path: Path) -> None:
     directory = tmp_path / "made"
     with capturing(directory, "--seconds", "60") as process:
-        until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
+        with pinging(deployed):
+            until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
         process.kill()
     until(lambda: no_tcpdump_is_left(deployed), "no tcpdump is left")
     assert all(file.packets for file in read(directory).files.values())
