@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from wg_migrate import status_text
 from wg_migrate.errors import WgMigrateError
 
@@ -37,7 +36,7 @@ def show(sources: Sequence[str], secret: str | None, as_json: bool) -> int:
 
 
 def _text(name: str, state: dict[str, Any]) -> str:
-    return f"client {name}\n{state['error'] if 'error' in state else status_text.table(state, Console().width)}"
+    return f"client {name}\n{state['error'] if 'error' in state else status_text.table(state)}"
 
 
 def _state(host: Host) -> dict[str, Any]:
