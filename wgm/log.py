@@ -13,9 +13,10 @@ from typing import Any, TextIO
 
 from wg_migrate.errors import WgMigrateError
 
+from wgm.commands import COMMANDS, ROOT
 from wgm.record import RESULTS, Record
 
-PLACE = Path(__file__).resolve().parent.parent / "build" / "wgm"
+PLACE = ROOT / "build" / "wgm"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Log:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise WgMigrateError(f"no log can be written in {place}: {error.strerror}") from None
+            problem = f"no log can be written in {place}: {error.strerror}; make that a directory of yours"
+            raise WgMigrateError(problem) from None
         self._file: TextIO = os.fdopen(descriptor, "w")
         self._write({"asked": asdict(asked)})
 
@@ -87,7 +89,9 @@ def read(path: Path) -> Run:
             key: tuple(value) if isinstance(value, list) else value for key, value in first["asked"].items()
         }
         last = lines.pop() if lines and "status" in lines[-1] else {}
-        records = tuple(Record(**line) for line in lines)
+        if asked["command"] not in COMMANDS:
+            raise ValueError(asked["command"])
+        records = tuple(Record(**{**line, "at": float(line["at"])}) for line in lines)
         return Run(Asked(**asked), records, last.get("status"), last.get("seconds"))
     except OSError as error:
         raise WgMigrateError(f"the log {path} cannot be read: {error.strerror}") from None

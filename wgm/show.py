@@ -66,9 +66,8 @@ class Show:
         self._stop()
         for line in screen.summary(self._asked, self.state, self._path):
             self._say(line)
-        command = COMMANDS.get(self._asked.command)
-        if command and not self._asked.options:
-            self._say(f"next: {command.next if status == 0 else command.otherwise}")
+        if "--check" not in self._asked.options:
+            self._say(f"next: {_next(self._asked.command, status)}")
 
     def _screen(self) -> RenderableType:
         seconds = self.state.seconds
@@ -87,6 +86,12 @@ class Show:
         live, self._live = self._live, None
         if live:
             live.stop()
+
+
+def _next(command: str, status: int | None) -> str:
+    if status is None or status > 128:
+        return f"scripts/wgm {command} goes on where this was cut off."
+    return COMMANDS[command].next if status == 0 else COMMANDS[command].otherwise
 
 
 def replay(path: Path) -> int:

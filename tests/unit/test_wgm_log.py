@@ -90,6 +90,12 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
         log.read(path)
 
 
+def test_a_log_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, replace(ASKED, command="dance"), RECORDS, 0)
+    with pytest.raises(WgMigrateError, match="is no log of a run"):
+        log.read(path)
+
+
 def test_no_log_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(WgMigrateError, match="cannot be read: No such file"):
         log.read(tmp_path / "x")

@@ -138,6 +138,7 @@ def test_ctrl_c_at_the_live_table_ends_ansible_and_the_replay_shows_the_same(tmp
         assert screen.status() == 130
     assert "phase 1 of 3" in screen.seen
     assert "wgm deploy: interrupted, after" in screen.seen
+    assert "next: scripts/wgm deploy goes on where this was cut off." in screen.seen
     assert (
         subprocess.run(["pgrep", "-f", f"ansible-playbook.*{inventory}"], capture_output=True, check=False).stdout
         == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from wgm.log import Asked
-from wgm.record import Record
+from wgm.record import Record, distil
 from wgm.screen import line, progress, screen, summary
 from wgm.state import State
 
@@ -162,3 +163,44 @@ def test_plain_lines_name_what_begins_changes_and_fails_and_leave_out_the_rest()
     assert line(replace(of_kind, kind="changed")) == "a: changed: Look"
     assert line(replace(of_kind, kind="failed", text="long")) == "a: failed: Look"
     assert [line(replace(of_kind, kind=kind)) for kind in ("ok", "start", "skipped", "outcome", "output")] == [None] * 5
+
+
+def replayed(name: str) -> State:
+    """Return the state after events that ansible-runner told of in the lab, and the end that they had."""
+    events = [json.loads(line) for line in (Path(__file__).parent / f"recorded_{name}.jsonl").read_text().splitlines()]
+    state = State([], total=None)
+    for event in events:
+        for record in distil(event, 0.0):
+            state.take(record)
+    state.end(2, 20.0)
+    return state
+
+
+def test_a_recorded_verification_that_failed() -> None:
+    """Its loop did not run."""
+    state = replayed("verify")
+    assert state.phases == [
+        "Learn all addresses of the clients",
+        "Gather evidence",
+        "Judge what the clients' evidence says",
+    ]
+    assert (state.results, state.changed, state.outcomes) == (6, 0, {"client": "failed", "exit": "ok", "wire": "ok"})
+    (failure,) = state.lasting()
+    assert (failure.task, failure.hosts) == ("Every path carries packets both ways", ["client"])
+    assert failure.text.startswith("Within 5 s there were 0 switches, and the paths carried {'wgnet1': {'packets_up': ")
+    assert failure.text.endswith("with a long interval, write verify_seconds to see several switches.")
+    shown = text(state, width=120)
+    assert row(shown, "client") == "client ✓ 1 done ✓ 1 done ✗ failed"
+    assert row(shown, "exit") == "exit - ✓ 1 done -"
+
+
+def test_a_recorded_deployment_two_of_whose_hosts_were_away() -> None:
+    """The playbook ignores that, and refuses in its own words; the others are stopped with them."""
+    state = replayed("away")
+    assert [(each.kind, each.task, each.hosts) for each in state.lasting()] == [
+        ("failed", "Refuse hosts where Ansible cannot work", ["client"]),
+        ("failed", "Refuse hosts where Ansible cannot work", ["wgnet2"]),
+    ]
+    assert state.lasting()[1].text.startswith("wgnet2 cannot be reached by SSH at 198.18.51.12: ")
+    assert row(text(state), "wgnet2") == "wgnet2 ✗ failed"
+    assert row(text(state), "exit") == "exit stopped, 2 done"
