@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs test-fleet requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +43,13 @@ test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power 
 test-docs: bootstrap-tests  ## every command that a page tells to run; root
 	@scripts/test docs
 
+test-fleet: bootstrap-tests  ## the front door, ansible-navigator and ansible-builder on the lab; root
+	@scripts/test fleet
+
 requirements: bootstrap  ## pin the newest versions of requirements*.in in requirements*.txt
 	@$(PIN) --output-file requirements.txt requirements.in
 	@$(PIN) --constraints requirements.txt --output-file requirements-cloud.txt requirements-cloud.in
+	@$(PIN) --constraints requirements.txt --output-file requirements-fleet.txt requirements-fleet.in
 	@$(PIN) --constraints requirements.txt --no-deps --output-file requirements-collections.txt requirements-collections.in
 
 bootstrap:

@@ -39,11 +39,14 @@ MEANT = {
 ELSEWHERE = {
     r"playbooks/(provision|destroy)\.yml": "tests/cloud",
     r"^export ": "tests/cloud",
+    r"^ansible-(builder|navigator)": "tests/fleet",
+    r"--vm$": "tests/vm",
+    r"^ansible-(builder|navigator) ": "tests/fleet",
 }
 """Commands whose place is not the lab, and the tests that run them."""
-ENDLESS = r"scripts/watch|--follow|--at laptop,proxy1"
+ENDLESS = r"(scripts/|wgm )watch|--follow|--at laptop,proxy1"
 """Commands that run until Ctrl-C."""
-LAST = (r"remove\.yml", r"scripts/lab reset", r"make down")
+LAST = (r"wgm remove|remove\.yml", r"scripts/lab reset", r"make down")
 """Commands that take something away; in this order they come after the others."""
 
 
