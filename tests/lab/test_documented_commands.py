@@ -39,6 +39,8 @@ MEANT = {
 ELSEWHERE = {
     r"playbooks/(provision|destroy)\.yml": "tests/cloud",
     r"^export ": "tests/cloud",
+    r"^ansible-(builder|navigator)": "tests/fleet",
+    r"--vm$": "tests/vm",
     r"^ansible-(builder|navigator) ": "tests/fleet",
 }
 """Commands whose place is not the lab, and the tests that run them."""
