@@ -116,7 +116,7 @@ def shared_paths(inventory: Inventory) -> list[str]:
 
 
 def _missing_device(client: Host, path: str, device: str) -> Iterator[str]:
-    known = [name for name in client.devices if name != "lo" and not name.startswith("wg")]
+    known = sorted(name for name in client.devices if name != "lo" and not name.startswith("wg"))
     if client.devices and device not in client.devices:
         yield (
             f"{client.name}: the path by {path} is pinned to {device}, and there is no such device: write one of "

@@ -1,4 +1,4 @@
-"""The wg-quick file that a provider of WireGuard hands out, read strictly. Pure.
+"""The wg-quick file that a provider of WireGuard hands out, read strictly.
 
 Its format is that of wg(8) and wg-quick(8). What is refused is told by the number of its line: a line that cannot be
 read may be a key.
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from .addresses import read_host_address
 from .errors import WgMigrateError
@@ -24,6 +27,9 @@ _KEYS = {
 _MANY = ("Address", "DNS", "AllowedIPs", *_HOOKS)
 """What may be written on several lines."""
 _ENDPOINT = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})")
+_LARGEST = 65536
+"""Bytes: a provider's file has some hundred."""
+_VAULT = b"$ANSIBLE_VAULT"
 _NUMBER = re.compile(r"[0-9]{1,5}")
 
 
@@ -53,6 +59,26 @@ class ProviderFile:
         """Tell whether packets to an address may be sent by this tunnel."""
         wanted = ipaddress.ip_address(address)
         return any(wanted in ipaddress.ip_network(network) for network in self.allowed)
+
+
+def files_of(variables: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the text of each provider's file that a client's variables name; None for one that cannot be read as such.
+
+    A name that is no whole path is looked for in the inventory's directory. The one function here that touches files.
+    """
+    listed = variables.get("client_foreign_paths")
+    items = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, (list, tuple)) else []
+    names = [str(item["config_file"]) for item in items if isinstance(item.get("config_file"), str)]
+    return {name: _text(name, variables.get("inventory_dir")) for name in names}
+
+
+def _text(name: str, directory: object) -> str | None:
+    try:
+        with (Path(directory if isinstance(directory, str) else "") / Path(name).expanduser()).open("rb") as file:
+            text = file.read(_LARGEST + 1)
+        return None if len(text) > _LARGEST or text.startswith(_VAULT) else text.decode()
+    except (OSError, ValueError, RuntimeError):  # what is no path, no text, or nobody's home
+        return None
 
 
 def parse(text: str) -> ProviderFile:

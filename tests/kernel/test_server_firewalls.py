@@ -156,6 +156,14 @@ def test_exits_port_is_open_to_proxies_only() -> None:
     assert ask(OUTSIDE, "192.0.2.99", ROUTER, "192.0.2.1", 9000) == ["192.0.2.99", "answered"]
 
 
+def test_exits_port_is_open_to_the_networks_of_proxies_that_are_not_ours(exit_inputs: dict[str, Any]) -> None:
+    provider = [{"name": "provider", "address": network} for network in ("192.0.2.96/30", "192.0.2.99/32")]
+    load(rules("exit_node", **{**exit_inputs, "exit_node_proxies": [*exit_inputs["exit_node_proxies"], *provider]}))
+    assert ask(OUTSIDE, "192.0.2.99", ROUTER, "192.0.2.1", 51820) == ["192.0.2.99", "answered"]
+    assert ask(OUTSIDE, "192.0.2.11", ROUTER, "192.0.2.1", 51820) == ["192.0.2.11", "answered"]
+    assert ask(OUTSIDE, "203.0.113.5", ROUTER, "192.0.2.1", 51820) == []
+
+
 @pytest.mark.usefixtures("exit_node")
 def test_exit_answers_pings_that_a_proxy_forwards() -> None:
     assert ask_icmp(ECHO, OUTSIDE, "192.0.2.11", ROUTER, "192.0.2.1") == ["192.0.2.11", "answered"]

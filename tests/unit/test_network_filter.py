@@ -17,12 +17,14 @@ PEERS = ["proxy1", "proxy2", "exit"]
 
 @pytest.fixture(scope="module")
 def filters() -> dict[str, Callable[..., Any]]:
-    spec = importlib.util.spec_from_file_location("network_filter", FILTERS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: dict[str, Callable[..., Any]] = module.FilterModule().filters()
+    found: dict[str, Callable[..., Any]] = {}
+    for path in (FILTERS, FILTERS.with_name("provider_keys.py"), FILTERS.with_name("senders.py")):
+        spec = importlib.util.spec_from_file_location(f"{path.stem}_filter", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found |= module.FilterModule().filters()
     return found
 
 
