@@ -16,6 +16,8 @@ from observe.session import Session
 from observe.ssh import Connection, each
 
 _ANSWER_SECONDS = 30.0
+_NO_COMMAND = 127
+"""The exit status of setpriv(1), as of shells, where there is no such command."""
 
 
 def show(sources: Sequence[str], secret: str | None, as_json: bool) -> int:
@@ -24,10 +26,10 @@ def show(sources: Sequence[str], secret: str | None, as_json: bool) -> int:
     SECRET is the password that sudo wants. Raises WgMigrateError for an inventory that cannot be read.
     """
     inventory = load(sources)
-    clients = [inventory.hosts[name] for name in inventory.of("client")]
+    hosts = {name: inventory.hosts[name] for name in inventory.of("client")}
     if secret is not None:
-        clients = [dataclasses.replace(host, become_password=secret) for host in clients]
-    states = each(lambda name: _state(next(host for host in clients if host.name == name)), inventory.of("client"))
+        hosts = {name: dataclasses.replace(host, become_password=secret) for name, host in hosts.items()}
+    states = each(lambda name: _state(hosts[name]), hosts)
     if as_json:
         print(json.dumps(states, indent=2))
     else:
@@ -54,6 +56,8 @@ def _ask(connection: Connection) -> dict[str, Any]:
         connection, [["wg-migrate", "status", "--json"]], lambda _, data: told.append(data), lasting=False
     )
     session.join(_ANSWER_SECONDS)
+    if session.status == [_NO_COMMAND]:
+        raise WgMigrateError(f"{session.name}: nothing is deployed there: run scripts/wgm deploy")
     if session.problem:
         raise WgMigrateError(f"{session.name}: {session.problem}")
     found: dict[str, Any] = json.loads(b"".join(told))

@@ -21,6 +21,11 @@ def wgm(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([WGM, *words], cwd="/", capture_output=True, text=True, timeout=600, check=False)
 
 
+def logs() -> str:
+    """Return what stands in all logs."""
+    return "".join(path.read_text() for path in (ROOT / "build" / "wgm").glob("*.jsonl"))
+
+
 def last_log() -> list[dict[str, Any]]:
     """Return the lines of the newest log."""
     path = max((ROOT / "build" / "wgm").glob("*.jsonl"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.conftest import WGM, last_log, wgm
+from tests.fleet.conftest import WGM, last_log, logs, wgm
 from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, Lab, until
 
 pytestmark = pytest.mark.lab
@@ -22,7 +22,7 @@ def results(said: str) -> int:
     return int(re.findall(r", (\d+) results, ", said)[0])
 
 
-def test_deploy_builds_the_network_and_a_second_run_changes_nothing() -> None:
+def test_deploy_builds_the_network_and_a_second_run_changes_nothing(lab: Lab) -> None:
     subprocess.run([str(ROOT / "scripts" / "lab"), "reset"], check=True, capture_output=True)
     first = wgm("deploy")
     assert first.returncode == 0, first.stdout + first.stderr
@@ -39,6 +39,9 @@ def test_deploy_builds_the_network_and_a_second_run_changes_nothing() -> None:
         again.stdout
     )
     lines = last_log()
+    keys = lab.run(CLIENT, "cat /etc/wg-migrate/keys/*").split()
+    assert len(keys) == 6
+    assert not [key for key in keys if key in first.stdout + logs()]
     assert (lines[0]["asked"]["total"], lines[-1]["status"]) == (results(first.stdout), 0)
 
 
@@ -117,6 +120,11 @@ def test_ctrl_c_ends_a_deployment_which_the_next_one_finishes() -> None:
 def test_remove_and_nothing_is_left_to_rotate() -> None:
     assert wgm("rotate-keys").returncode == 0
     assert wgm("remove").returncode == 0
+    told = wgm("status")
+    assert (told.returncode, told.stdout) == (
+        1,
+        f"client {CLIENT}\n{CLIENT}: nothing is deployed there: run scripts/wgm deploy\n",
+    )
     done = wgm("rotate-keys")
     assert done.returncode == 2
     assert "so it has no keys to be replaced: run site.yml first." in done.stdout

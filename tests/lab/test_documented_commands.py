@@ -41,7 +41,6 @@ ELSEWHERE = {
     r"^export ": "tests/cloud",
     r"^ansible-(builder|navigator)": "tests/fleet",
     r"--vm$": "tests/vm",
-    r"^ansible-(builder|navigator) ": "tests/fleet",
 }
 """Commands whose place is not the lab, and the tests that run them."""
 ENDLESS = r"(scripts/|wgm )watch|--follow|--at laptop,proxy1"

@@ -19,8 +19,8 @@ def wgm(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.usefixtures("interval")
-def test_migrate_changes_the_loop_and_status_tells_of_it() -> None:
-    assert "wgm migrate: done" in wgm("migrate", "0.2")
+@pytest.mark.usefixtures("deployed")
+def test_migrate_has_the_loop_as_asked_and_status_tells_of_it() -> None:
+    assert "wgm migrate: done" in wgm("migrate", "0.1")
     state = json.loads(wgm("status", "--json"))[CLIENT]
-    assert (state["loop"]["schedule"]["period"], list(state["paths"])) == (0.2, list(PROXIES))
+    assert (state["loop"]["schedule"]["period"], list(state["paths"])) == (0.1, list(PROXIES))
