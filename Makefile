@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-vm requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ up: bootstrap  ## only the lab: five machines on this one, which inventory/lab n
 down:  ## remove every trace of the lab
 	@scripts/lab down --all
 
-test: bootstrap-tests  ## everything below but the clouds and the faults
+test: bootstrap-tests  ## everything below but the clouds, the faults and the virtual machines
 	@scripts/test
 
 bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 30 minutes
@@ -39,6 +39,10 @@ test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
 
 test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power or controller; root
 	@scripts/test faults
+
+test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian 13 and 12; root, 20 minutes
+	@scripts/bootstrap --vm
+	@scripts/test vm
 
 requirements: bootstrap  ## pin the newest versions of requirements*.in in requirements*.txt
 	@$(PIN) --output-file requirements.txt requirements.in
