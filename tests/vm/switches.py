@@ -1,4 +1,4 @@
-"""What a switch looks like on the wire, by a capture of the bridge: what comes late, and where the exit sends meanwhile."""
+"""What a switch looks like on the wire, by a capture of the bridge: who comes late, where the exit sends meanwhile."""
 
 from __future__ import annotations
 
