@@ -41,11 +41,14 @@ def test_a_virtual_machine_is_known_by_its_command_line_whoever_started_it(tmp_p
 
 def test_files_without_a_process_are_a_machine_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests, "DIRECTORY", tmp_path / "build" / "lab" / "guests")
-    monkeypatch.setattr(guests, "command_lines", list)
-    guests.directory(machine("exit")).mkdir(parents=True)
+    for name in ("exit", "client"):
+        guests.directory(machine(name)).mkdir(parents=True)
+    runs = 7, started(str(guests.directory(machine("client"))))
+    monkeypatch.setattr(guests, "command_lines", lambda: [runs])
     have = guests.standing()
     assert have["exit"] == Standing("stopped", 0, str(tmp_path), "")
-    assert {have[m.name].state for m in MACHINES if m.name != "exit"} == {"absent"}
+    assert have["client"] == Standing("running", 7, str(tmp_path), "")
+    assert have["web"].state == "absent"
 
 
 def test_a_machine_of_either_kind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
