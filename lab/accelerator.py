@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.guest_image import GuestImage
 
 KVM = Path("/dev/kvm")
-PROBE_SECONDS = 30.0
+PROBE_SECONDS = 15.0
 """With KVM a kernel comes to look for its disk within two."""
 REACHED = "Unable to mount root fs"
 

@@ -17,7 +17,7 @@ from lab.controller import podman_command
 from lab.guest_image import RELEASES, ensure_guest_image, remove_guest_images
 from lab.image import ensure_images, own_images, remove_earlier, remove_images
 from lab.keys import ensure_keys, keep_trust_anchor, ssh_command
-from lab.machines import each, ensure_machines, refuse_foreign, remove, restart, standing
+from lab.machines import each, ensure_machines, refuse_foreign, remove_all, restart, standing
 from lab.network import ensure_network, remove_network
 from lab.shell import LabError, step, write
 from lab.topology import BUILD, MACHINES, NETWORK, machine
@@ -74,7 +74,7 @@ def make(release: str) -> None:
 def down(arguments: argparse.Namespace) -> None:
     """Remove machines, bridge and build/lab, and with --all the images."""
     with step("machines, bridge and keys removed"):
-        each(remove, MACHINES)
+        remove_all()
         remove_network()
     if arguments.all:
         with step("images removed"):
@@ -90,7 +90,7 @@ def reset(arguments: argparse.Namespace) -> None:
     release = release_of(arguments) or (CHOSEN.read_text() if CHOSEN.exists() else "")
     refuse_foreign(standing())
     with step("machines removed"):
-        each(remove, MACHINES)
+        remove_all()
     make(release)
 
 

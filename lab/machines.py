@@ -83,6 +83,12 @@ def remove(machine: Machine) -> None:
         kind.remove(machine)
 
 
+def remove_all() -> None:
+    """Remove all machines. podman takes the bridge away with its last container, unless others' cables are in it."""
+    for kind in reversed(KINDS):
+        each(kind.remove, MACHINES)
+
+
 def restart(kind: Kind, machine: Machine) -> None:
     """Reboot MACHINE, of this KIND, and return when it has started everything again."""
     kind.restart(machine)
