@@ -71,7 +71,9 @@ def test_a_machine_keeps_its_card_its_disks_and_its_name() -> None:
     assert kernel_words[0] == "root=/dev/nvme0n1"
     # The archive of what is its own is the second disk, as lab/guest/customize expects.
     disks = [word for word in words if word.startswith(("nvme", "virtio-blk"))]
-    assert disks == ["nvme,drive=disk,serial=lab", "virtio-blk-pci,drive=seed"], "one of each: names depend on the order"
+    assert disks == ["nvme,drive=disk,serial=lab", "virtio-blk-pci,drive=seed"], (
+        "one of each: names depend on the order"
+    )
     assert all(len(m.full_name) < 16 for m in MACHINES), "names of devices have 15 characters"
 
 
@@ -180,3 +182,14 @@ def test_the_inventory_of_the_virtual_machines_is_the_labs_with_the_kernels_wire
 
 def test_what_makes_an_image_of_a_machine_is_a_script() -> None:
     subprocess.run(["sh", "-n", str(guest_image.RECIPE / "customize")], check=True)
+
+
+def test_the_lab_is_that_of_the_checkout_whose_command_is_called(tmp_path: Path) -> None:
+    """Also from within another one, which has a package of the same name."""
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "__init__.py").touch()
+    (tmp_path / "lab" / "__main__.py").write_text("raise SystemExit('the wrong one')")
+    called = subprocess.run(
+        [ROOT / "scripts" / "lab", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert called.returncode == 0, called.stderr
