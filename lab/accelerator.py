@@ -31,7 +31,7 @@ def kvm() -> Accelerator:
 
 def emulation(why: str) -> Accelerator:
     """Return QEMU's own. Linux 6.12 on QEMU 7.2 dies under load of an instruction that QEMU emulates wrongly, cx16."""
-    words = ("-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,-cx16")
+    words = ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64,+ssse3,-cx16")
     return Accelerator(words, f"emulation (TCG), several times slower: {why}")
 
 
