@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-vm requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs test-fleet test-vm requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ up: bootstrap  ## only the lab: five machines on this one, which inventory/lab n
 down:  ## remove every trace of the lab
 	@scripts/lab down --all
 
-test: bootstrap-tests  ## everything below but the clouds, the faults and the virtual machines
+test: bootstrap-tests  ## lint, unit, kernel and lab
 	@scripts/test
 
 bench: bootstrap  ## figures of the lab's tunnel beside the static one and the original's loop; 30 minutes
@@ -40,6 +40,12 @@ test-lab: bootstrap-tests  ## the whole topology on the lab's machines; root
 test-faults: bootstrap-tests  ## machines that stop, hang, or lose files, power or controller; root
 	@scripts/test faults
 
+test-docs: bootstrap-tests  ## every command that a page tells to run; root
+	@scripts/test docs
+
+test-fleet: bootstrap-tests  ## the front door, ansible-navigator and ansible-builder on the lab; root
+	@scripts/test fleet
+
 test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian 13 and 12; root, 20 minutes
 	@scripts/bootstrap --vm
 	@scripts/test vm
@@ -47,6 +53,7 @@ test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian
 requirements: bootstrap  ## pin the newest versions of requirements*.in in requirements*.txt
 	@$(PIN) --output-file requirements.txt requirements.in
 	@$(PIN) --constraints requirements.txt --output-file requirements-cloud.txt requirements-cloud.in
+	@$(PIN) --constraints requirements.txt --output-file requirements-fleet.txt requirements-fleet.in
 	@$(PIN) --constraints requirements.txt --no-deps --output-file requirements-collections.txt requirements-collections.in
 
 bootstrap:

@@ -11,6 +11,7 @@ import sys
 import time
 
 from bench.bounds import BOUNDS, BenchError, original_table, table
+from bench.deployment import measure
 from bench.machines import connected
 from bench.run import ORIGINAL, document, facts, run
 from bench.traffic import Plan, say
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--only", nargs="+", choices=keys, metavar="KEY", help=f"measure only these: {', '.join(keys)}")
     top.add_argument("--quick", action="store_true", help="few and short repeats, to see that all of it works")
     top.add_argument("--strict", action="store_true", help="status 1 also where a figure misses its bound")
+    top.add_argument(
+        "--deployment", action="store_true", help="measure how long site.yml takes, and nothing else; removes the lab"
+    )
     top.add_argument("--as-is", action="store_true", help="measure what is deployed; neither boot nor deploy the lab")
     return top
 
@@ -58,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan, begin = Plan(options.quick), time.monotonic()
     try:
+        if options.deployment:
+            print(f"\n{measure()}")
+            return 0
         if not options.as_is:
             deploy()
         with connected() as machines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,13 @@ from typing import Any
 # Ansible offers module_utils/ to modules only; a filter runs in the controller's own process.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
+from wg_migrate.foreign import foreign_of
 from wg_migrate.inventory import Inventory, host_of
 from wg_migrate.network import plan_network
+
+_LARGEST_FILE = 65536
+"""Bytes: a provider's file has some hundred."""
+_VAULT = b"$ANSIBLE_VAULT"
 
 DOCUMENTATION = """
 name: wg_network
@@ -57,9 +63,57 @@ def wg_network(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> 
     members = {group: groups.get(group, []) for group in ("clients", "proxies", "exits")}
     # Each look into hostvars gathers all variables of a host anew, which takes Ansible some 20 ms: one look a host.
     known = {name: hostvars[name] for group in members.values() for name in group}
-    network = plan_network(Inventory(*([host_of(name, known[name]) for name in group] for group in members.values())))
-    hosts = {name: _with_keys(name, host, known) for name, host in network.hosts.items()}
-    return {**dataclasses.asdict(network), "hosts": hosts}
+    hosts = ([host_of(name, known[name], provider_files(known[name])) for name in group] for group in members.values())
+    network = plan_network(Inventory(*hosts))
+    told = {name: _with_keys(name, host, known) for name, host in network.hosts.items()}
+    return {**dataclasses.asdict(network), "hosts": told}
+
+
+def wg_provider_keys(paths: object, directory: object) -> dict[str, dict[str, str]]:
+    """Return the private and the preshared keys that providers made for a client, by the path's name. Secret.
+
+    `paths` is its client_foreign_paths, `directory` where files without a whole path are: that of the inventory.
+    """
+    variables = {"client_foreign_paths": paths, "inventory_dir": directory}
+    listed = foreign_of(host_of("", variables, provider_files(variables)))
+    return {
+        "pairs": {foreign.name: foreign.file.private_key for foreign in listed},
+        "preshared": {foreign.name: foreign.file.preshared_key for foreign in listed},
+    }
+
+
+def wg_senders(heard: list[str], proxies: list[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Return which proxies the addresses that an exit has heard belong to, by name, and the addresses of strangers.
+
+    The address of a proxy may be a network.
+    """
+    networks = [(proxy["name"], ipaddress.ip_network(proxy["address"])) for proxy in proxies]
+    owners = {each: [name for name, network in networks if _address(each) in network] for each in heard}
+    return {
+        "names": sorted({name for names in owners.values() for name in names}),
+        "strangers": sorted(each for each, names in owners.items() if not names),
+    }
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text.strip("[]"))  # as `wg` writes one of IPv6
+
+
+def provider_files(variables: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the text of each provider's file that a client names; None for one that cannot be read as such."""
+    listed = variables.get("client_foreign_paths")
+    items = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, (list, tuple)) else []
+    names = [str(item["config_file"]) for item in items if isinstance(item.get("config_file"), str)]
+    return {name: _text(name, variables.get("inventory_dir")) for name in names}
+
+
+def _text(name: str, directory: object) -> str | None:
+    try:
+        with (Path(directory if isinstance(directory, str) else "") / Path(name).expanduser()).open("rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+        return None if len(text) > _LARGEST_FILE or text.startswith(_VAULT) else text.decode()
+    except (OSError, ValueError, RuntimeError):  # what is no path, no text, or nobody's home
+        return None
 
 
 def _with_keys(name: str, host: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +141,7 @@ def _client_keys(client: str, server: str, known: Mapping[str, Any]) -> dict[str
 
 def _made(host: str, kind: str, known: Mapping[str, Any]) -> dict[str, str]:
     """Return the keys that role wireguard has registered on a host; what a host says is not always keys."""
-    registered = known[host].get("__wireguard_keys")
+    registered = known.get(host, {}).get("__wireguard_keys")  # a proxy that is not ours is no host
     keys = registered.get(kind) if isinstance(registered, Mapping) else None
     return {name: key for name, key in keys.items() if isinstance(key, str)} if isinstance(keys, Mapping) else {}
 
@@ -97,4 +151,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"wg_network": wg_network}
+        return {"wg_network": wg_network, "wg_provider_keys": wg_provider_keys, "wg_senders": wg_senders}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,11 @@ class Machine:
         return f"02:c6:12:33:00:{self.number:02x}"
 
 
+PROXIES = int(os.environ.get("WGM_LAB_PROXIES", "2"))
+"""How many there are: as inventory/lab says, but for bench/deployment.py, which has an inventory of its own."""
 MACHINES = (
     Machine("client", 10, image="client"),
-    Machine("wgnet1", 11),
-    Machine("wgnet2", 12),
+    *(Machine(f"wgnet{number}", 10 + number if number < 10 else 90 + number) for number in range(1, PROXIES + 1)),
     Machine("exit", 20),
     Machine("web", 80, image="web"),
 )

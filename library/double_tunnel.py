@@ -99,6 +99,16 @@ options:
           - The proxy's public key. Without it, the one that is configured already stays; a path whose proxy's key is
             not known is left out, with a warning.
         type: str
+      uplink:
+        description:
+          - The only device by which the path leaves; empty for whichever the routes say. While table main has no route
+            to the proxy by this device, the path is down.
+        type: str
+        default: ""
+      own_address:
+        description: The address by which a proxy that is not ours knows this client. Otherwise O(overlay_address).
+        type: str
+        default: ""
   key_directory:
     description: Directory with C(NAME.key) and C(NAME.psk) for the exit and each proxy.
     type: path
@@ -109,7 +119,9 @@ options:
     choices: [auto, kernel, userspace]
     default: auto
   uplink_mtu:
-    description: MTU of the uplink in bytes, from which all others follow. 0 reads it from the default route's device.
+    description:
+      - MTU of the uplink in bytes, from which all others follow. 0 reads it from the default route's device, and takes
+        the smallest where paths are pinned to others.
     type: int
     default: 0
   keepalive:
@@ -207,6 +219,12 @@ unknown_peers:
   type: list
   elements: str
   sample: []
+paths_without_way:
+  description: Paths whose uplink has no way to their proxy now. They come up with it.
+  returned: when O(state=present)
+  type: list
+  elements: str
+  sample: []
 """
 
 from dataclasses import asdict, dataclass
@@ -218,8 +236,8 @@ from ansible.module_utils.wg_migrate import confirmation, loop_state, tunnel, un
 from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
 from ansible.module_utils.wg_migrate.system import System
 from ansible.module_utils.wg_migrate.tunnel_apply import KEEPER_UNIT, LOOP_UNIT, TUNNEL_UNIT
-from ansible.module_utils.wg_migrate.tunnel_want import readable
-from ansible.module_utils.wg_migrate.uplink import kernel_has_ipv6, kernel_has_wireguard, read_uplink_mtu
+from ansible.module_utils.wg_migrate.tunnel_want import pinned_paths, readable
+from ansible.module_utils.wg_migrate.uplink import kernel_has_ipv6, kernel_has_wireguard, read_uplink_mtu, way_by
 
 _PEER = {
     "address": {"type": "str", "required": True},
@@ -248,6 +266,8 @@ ARGUMENT_SPEC = {
             "name": {"type": "str", "required": True},
             "proxy": {"type": "str", "required": True},
             **_PEER,
+            "uplink": {"type": "str", "default": ""},
+            "own_address": {"type": "str", "default": ""},
         },
     },
     "key_directory": {"type": "path", "default": "/etc/wg-migrate/keys", "no_log": False},
@@ -265,12 +285,13 @@ ARGUMENT_SPEC = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The resources before and after as plain data, what was done, and which peers had to be left out."""
+    """The resources before and after as plain data, what was done, and which peers and paths must wait."""
 
     before: dict[str, Any]
     after: dict[str, Any]
     actions: list[str]
     unknown_peers: list[str]
+    paths_without_way: list[str]
     unconfirmed: bool = False
 
 
@@ -302,8 +323,9 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
     after = {**readable(change.after), f"file {configuration.PATH}": text}
     gone = [f"remove the keys for {peer}" for peer in configuration.gone_peers(wanted, known)]
     actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions), *gone]
+    waiting = [path.name for path in pinned_paths(wanted) if not way_by(system, path.uplink, path.address)]
     unconfirmed = system.exists(confirmation.MARKER)
-    return Outcome(before, after, actions, configuration.unknown_peers(wanted), unconfirmed)
+    return Outcome(before, after, actions, configuration.unknown_peers(wanted), waiting, unconfirmed)
 
 
 def remove(check_mode: bool, system: System) -> Outcome:
@@ -322,7 +344,7 @@ def remove(check_mode: bool, system: System) -> Outcome:
         system.remove(tunnel.LOCK)
     before = {**readable(change.before), **({f"file {configuration.PATH}": written} if written else {})}
     file_action = [f"remove file {configuration.PATH}"] if written else []
-    return Outcome(before, {}, [*map(" ".join, unit_actions), *map(str, change.actions), *file_action], [])
+    return Outcome(before, {}, [*map(" ".join, unit_actions), *map(str, change.actions), *file_action], [], [])
 
 
 def _known(system: System) -> configuration.Config | None:
@@ -345,7 +367,8 @@ def _document(params: dict[str, Any], system: System) -> dict[str, Any]:
         document["userspace"] = params["implementation"] == "userspace"
     if not kernel_has_ipv6(system):
         document["inner_address6"] = ""
-    document["uplink_mtu"] = params["uplink_mtu"] or read_uplink_mtu(system)
+    pinned = [path["uplink"] for path in params["paths"] if path["uplink"]]
+    document["uplink_mtu"] = params["uplink_mtu"] or read_uplink_mtu(system, pinned)
     return document
 
 
@@ -364,6 +387,9 @@ def main() -> None:
             outcome = build(module.params, module.check_mode, system)
     for peer in outcome.unknown_peers:
         module.warn(f"{peer} is not known here yet and is left out: run site.yml without --limit")
+    for name in outcome.paths_without_way:
+        told = "is pinned to an uplink by which table main has no route to its proxy, and down until it has"
+        module.warn(f"{name} {told}: give the device a default route, with a larger metric than the other's")
     changed = bool(outcome.actions)
     difference = {"before": outcome.before, "after": outcome.after if changed else outcome.before}
     module.exit_json(changed=changed, diff=difference, **asdict(outcome))

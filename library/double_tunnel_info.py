@@ -117,6 +117,11 @@ tunnel:
           type: str
           returned: always
           sample: 192.0.2.11:51820
+        uplink:
+          description: The device by which alone the path may leave; empty for whichever the routes say.
+          type: str
+          returned: always
+          sample: ""
         health:
           description:
             - V(up), V(suspect) or V(down), as the loop's probes say. Null while no loop runs, as are all keys down to

@@ -64,6 +64,10 @@ options:
         description: UDP port.
         type: int
         required: true
+      uplink:
+        description: The device by which alone it is sent there. Without it, that of the default route.
+        type: str
+        default: ""
 """
 
 EXAMPLES = r"""
@@ -109,6 +113,7 @@ ARGUMENT_SPEC = {
         "options": {
             "address": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
+            "uplink": {"type": "str", "default": ""},
         },
     },
 }

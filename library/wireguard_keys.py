@@ -10,9 +10,11 @@ module: wireguard_keys
 short_description: Keep WireGuard key pairs and preshared keys in a directory
 version_added: 1.0.0
 description:
-  - Makes the keys that are missing, on the host itself, so that a private key never leaves it.
+  - Makes the keys that are missing, on the host itself, so that a private key never leaves it; those of O(given_pairs)
+    come from elsewhere.
   - A private key is C(NAME.key), a preshared key is C(NAME.psk); both are files with mode 0600.
-  - A key that exists is never replaced, except one of O(given) that differs. A file that holds no key is an error.
+  - A key that exists is never replaced, except one of O(given) or O(given_pairs) that differs. A file that holds no key
+    is an error.
 author:
   - wg-migrate developers (@wg-migrate)
 attributes:
@@ -40,6 +42,12 @@ options:
   given:
     description:
       - Preshared keys that were born at the other end, by name.
+      - With O(state=absent) only the names count.
+    type: dict
+    default: {}
+  given_pairs:
+    description:
+      - Private keys that somebody else made, as a provider of WireGuard does, by name.
       - With O(state=absent) only the names count.
     type: dict
     default: {}
@@ -132,6 +140,7 @@ ARGUMENT_SPEC = {
     "pairs": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "preshared": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "given": {"type": "dict", "default": {}, "no_log": True},
+    "given_pairs": {"type": "dict", "default": {}, "no_log": True},
     "reveal_preshared": {"type": "bool", "default": False, "no_log": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -140,11 +149,12 @@ ARGUMENT_SPEC = {
 def run(module: AnsibleModule, system: System) -> dict[str, Any]:
     """Do what the module's parameters say and return its result; raises WgMigrateError."""
     given = module.params
-    want = keys.Wanted(given["directory"], tuple(given["pairs"]), tuple(given["preshared"]), given["given"])
+    born = tuple(given["pairs"]), tuple(given["preshared"])
+    want = keys.Wanted(given["directory"], *born, given["given"], given["given_pairs"])
     present = given["state"] == "present"
     read_path("directory", want.directory)
-    if present and not all(isinstance(key, str) for key in want.given.values()):
-        raise WgMigrateError("A preshared key in given is no text: write what 'wg genpsk' prints.")
+    if present and not all(isinstance(key, str) for key in (*want.given.values(), *want.given_pairs.values())):
+        raise WgMigrateError("A key in given or given_pairs is no text: write what 'wg genpsk' or 'wg genkey' prints.")
     keys.check(want)
     have = keys.read(system, want)
     actions = keys.plan(have, want) if present else keys.plan_absent(have, want)

@@ -57,9 +57,7 @@ def load(sources: Sequence[str] = ()) -> Inventory:
     Ansible runs in a process of its own. Raises WgMigrateError for what it cannot read, and all that is wrong with the
     network.
     """
-    for source in sources:
-        if "," not in source and not os.path.exists(source):
-            raise WgMigrateError(f"there is no inventory {source}: write the directory or file of your hosts")
+    refuse_missing(sources)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "module_utils")])}
     argv = [sys.executable, "-m", "observe.inventory", *sources]
     done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=False)
@@ -70,6 +68,13 @@ def load(sources: Sequence[str] = ()) -> Inventory:
     if "error" in found:
         raise WgMigrateError(found["error"])
     return Inventory({each["name"]: _host(each) for each in found["hosts"]}, found["plan"])
+
+
+def refuse_missing(sources: Sequence[str]) -> None:
+    """Raise WgMigrateError for a source of an inventory that is not there; Ansible would only warn of it."""
+    for source in sources:
+        if "," not in source and not os.path.exists(source):
+            raise WgMigrateError(f"there is no inventory {source}: write the directory or file of your hosts")
 
 
 def _host(found: Mapping[str, Any]) -> Host:

@@ -40,11 +40,13 @@ class Stream:
 class Ends:
     """What the filters need to know of the capture's network: the client's part of its plan, and each path's proxy.
 
-    `ssh` is where the controller's SSH connections to the hosts end: address and port.
+    `ssh` is where the controller's SSH connections to the hosts end: address and port. `sources` are the addresses, or
+    networks, that the exit hears the client from.
     """
 
     client: Mapping[str, Any]
     ssh: frozenset[tuple[str, int]]
+    sources: tuple[str, ...] = ()
 
     @property
     def overlay(self) -> str:
@@ -110,7 +112,7 @@ def _exit(layer: str, ends: Ends, look: Look, _port: int) -> list[Stream]:
     if layer == "inner":
         mine = f"host {ends.client['inner_address']}"
         return [Stream(INNER_DEVICE, layer, None, _both(mine, without_ssh(ends.ssh)))]
-    proxies = " or ".join(f"host {address}" for address in sorted({path["address"] for path in ends.client["paths"]}))
+    proxies = " or ".join(f"{'net' if '/' in each else 'host'} {each}" for each in sorted(set(ends.sources)))
     expression = f"udp and port {ends.client['exit']['port']} and ({proxies})"
     return [Stream(device, layer, None, expression) for device in look.uplinks]
 

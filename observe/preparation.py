@@ -34,9 +34,10 @@ class Wanted:
 
 
 def vantage_points(inventory: Inventory, client: str) -> list[str]:
-    """Return the hosts at which a client's packets are seen: itself, its paths' proxies, its exit."""
+    """Return the hosts at which a client's packets are seen: itself, its paths' proxies that are ours, its exit."""
     plan = inventory.plan[client]
-    return [client, *(path["proxy"] for path in plan["paths"]), plan["exit"]["name"]]
+    ours = [path["proxy"] for path in plan["paths"] if not path.get("own_address")]
+    return [client, *ours, plan["exit"]["name"]]
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def prepare(wanted: Wanted, connections: dict[str, Connection]) -> Prepared:
     looks = each(lambda name: _look(wanted, connections[name]), connections)
     _refuse_without_tcpdump(looks)
     plan = wanted.inventory.plan[wanted.client]
-    ends = points.Ends(plan, frozenset((one.peer, one.host.port) for one in connections.values()))
     ports = {path["proxy"]: path["port"] for path in plan["paths"]}
+    heard = [
+        proxy["address"] for proxy in wanted.inventory.plan[plan["exit"]["name"]]["proxies"] if proxy["name"] in ports
+    ]
+    ends = points.Ends(plan, frozenset((one.peer, one.host.port) for one in connections.values()), tuple(heard))
 
     def streams(name: str) -> list[points.Stream]:
         look = points.look_of(looks[name])

@@ -26,6 +26,9 @@ OUTER_NAMESPACE = "wgnet"
 APPLICATION_NAMESPACE = "comps"
 INNER_DEVICE = "wg0"
 OUTER_DEVICE = re.compile(r"wgnet[0-9]{1,10}")
+_UPLINK = re.compile(r"(?!lo$|wg0$|wgnet[0-9]*$)[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+"""A device that is not ours: of what Linux takes for a name (15 bytes), what is one word to `ip` and nft."""
+_LARGEST_PINNED = "wgnet9999"
 _PEER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """What names a peer names its key files, too (keys.py)."""
 _DIRECTORY = re.compile(r"(/[A-Za-z0-9_.-]+)+/?")
@@ -47,13 +50,19 @@ class Exit:
 
 @dataclass(frozen=True)
 class Path:
-    """One outer tunnel: its device's name and the proxy where it ends."""
+    """One outer tunnel: its device's name and the proxy where it ends.
+
+    `uplink` is the only device of the host by which it leaves, "" for whichever the routes say. At a proxy that is not
+    ours `own_address` is the address that it knows this client by; "" is the overlay address.
+    """
 
     name: str
     proxy: str
     address: str
     port: int
     public_key: str | None = None
+    uplink: str = ""
+    own_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class Config:
     def overlay_family(self) -> str:
         """The one family that there is in namespace wgnet, as `ip` takes it."""
         return family(self.overlay_address)
+
+    @property
+    def uplinks(self) -> list[str]:
+        """The devices that paths are pinned to."""
+        return list(dict.fromkeys(path.uplink for path in self.paths if path.uplink))
 
     @property
     def inner_mtu(self) -> int:
@@ -259,11 +273,35 @@ def _check_addresses(config: Config) -> None:
             f"overlay_address {config.overlay_address} and the exit's address {config.exit.address} are of two "
             "families: write both IPv4 or both IPv6"
         )
+    for path in config.paths:
+        _check_path(path, config.overlay_family)
     for network in [*config.management_sources, *config.lan_networks]:
         _refuse_unless(_read_network, network, "a network, for example 192.0.2.7/32")
     for port in [config.exit.port, *(path.port for path in config.paths), *config.management_ports]:
         if not 1 <= port <= 65535:
             raise WgMigrateError(f"{shown(port)} is no port: write a number from 1 to 65535")
+
+
+def _check_path(path: Path, overlay_family: str) -> None:
+    if path.own_address:
+        _refuse_unless(read_host_address, path.own_address, "the address that the provider gave this client")
+        if family(path.own_address) != overlay_family:
+            raise WgMigrateError(
+                f"{path.proxy} knows this client as {path.own_address}, and the exit's address is of another family"
+            )
+    if path.uplink:
+        read_uplink(path.uplink)
+        if len(path.name) > len(_LARGEST_PINNED):  # room for one bit more in its mark (tunnel_want.MARKED_ANEW)
+            raise WgMigrateError(
+                f"{path.name} has the uplink {path.uplink}: write a name up to {_LARGEST_PINNED} for such a path"
+            )
+
+
+def read_uplink(value: object) -> str:
+    """Return the name of a device that a path may be pinned to. Raises WgMigrateError for what can be none."""
+    if not isinstance(value, str) or not _UPLINK.fullmatch(value):
+        raise WgMigrateError(f"{shown(value)} is no uplink: write the name of a device, for example wlan0")
+    return value
 
 
 def _read_network(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .addresses import read_host_address
@@ -21,10 +21,10 @@ _LARGEST_AS_NUMBER = 2**32 - 1
 _LONGEST_LABEL = 100
 
 
-def shared_networks(inventory: Inventory) -> list[str]:
+def shared_networks(proxies: Iterable[Host]) -> list[str]:
     """Return a sentence for each set of proxies that share a provider, a region, an AS, or a /24 (IPv6: /48)."""
     owners: dict[str, list[str]] = {}
-    for proxy in inventory.proxies:
+    for proxy in proxies:
         for label in _labels(proxy):
             owners.setdefault(label, []).append(proxy.name)
     shared: dict[tuple[str, ...], list[str]] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +18,8 @@ from .nft import inside
 from .report import report
 from .system import System
 from .tunnel_have import read_keys
-from .uplink import uplink_device
-from .wire import Allowed, Sightings, watch
+from .uplink import device_addresses, uplink_device
+from .wire import Allowed, merged, watch
 
 SAMPLE = 0.03
 """Seconds between two looks at the exit's endpoints: shorter than the intervals of interest, longer than a look."""
@@ -49,18 +49,14 @@ def of_client(system: System, url: str, seconds: float, strict: bool) -> dict[st
     """
     config = load(system)
     before, fragments, started = report(system), _fragments(system, config), time.monotonic()
-    sightings: list[Sightings] = []
-    device, addresses = uplink_device(system)
-    allowed = Allowed(
-        frozenset(addresses),
-        frozenset((path.address, path.port) for path in config.paths),
-        frozenset(config.management_ports),
-    )
     suspects = None if strict or config.scope == "host" else _suspects(config, url)
-    watcher = threading.Thread(target=lambda: sightings.append(watch(device, seconds, allowed, suspects)))
-    watcher.start()
-    visits = _visit(system, config, url, seconds - 0.2)
-    watcher.join()
+    with ThreadPoolExecutor() as watchers:
+        watched = [
+            watchers.submit(watch, device, seconds, allowed, suspects)
+            for device, allowed in allowed_by_uplink(system, config).items()
+        ]
+        visits = _visit(system, config, url, seconds - 0.2)
+        sightings = [each.result() for each in watched]
     after = report(system)
     return {
         **visits,
@@ -72,7 +68,24 @@ def of_client(system: System, url: str, seconds: float, strict: bool) -> dict[st
         "mtu": {INNER_DEVICE: after["inner"].get("mtu"), "uplink": config.uplink_mtu}
         | {name: path.get("mtu") for name, path in after["paths"].items()},
         "fragments": _fragments(system, config) - fragments,
-        "uplink": asdict(sightings[0]) if sightings else None,
+        "uplink": asdict(merged(sightings)),
+    }
+
+
+def allowed_by_uplink(system: System, config: Config) -> dict[str, Allowed]:
+    """Return what may be on each of the client's uplinks: a path that is pinned to another is a leak there.
+
+    An uplink that is not there now is left out.
+    """
+    default, _ = uplink_device(system)
+    there = [device for device in config.uplinks if system.exists(f"/sys/class/net/{device}")]
+    return {
+        device: Allowed(
+            frozenset(device_addresses(system, device)),
+            frozenset((path.address, path.port) for path in config.paths if (path.uplink or default) == device),
+            frozenset(config.management_ports),
+        )
+        for device in dict.fromkeys([default, *there])
     }
 
 

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 
-def outer_rules(mark: str) -> str:
-    """Return the table of namespace wgnet.
+class Pinned(NamedTuple):
+    """A path that may leave by one uplink only.
+
+    `mark` is that of its packets as its socket sends them, `marked` as our chain marks them anew; `address` and `port`
+    are its proxy's.
+    """
+
+    uplink: str
+    mark: str
+    marked: str
+    address: str
+    port: int
+
+
+def outer_rules(mark: str, overlay_address: str, foreign: Mapping[str, str]) -> str:
+    """Return the table of namespace wgnet; `foreign` has by device the address that a proxy not ours gave this client.
 
     wireguard-go sends each packet by the device that the last one came in by ("sticky sockets": IP_PKTINFO), whatever
     the routes say. A changed mark in a chain of type route makes the kernel ask the routes again, so a switch takes
@@ -19,6 +35,59 @@ def outer_rules(mark: str) -> str:
 	chain output {{
 		type route hook output priority mangle; policy accept;
 		oifname != "lo" meta mark 0 meta mark set {mark}
+	}}
+{_translations(overlay_address, foreign)}"""
+
+
+def _translations(overlay_address: str, foreign: Mapping[str, str]) -> str:
+    """Return the chains that let the overlay address be another one on some devices, packet by packet.
+
+    There is no state of a connection in it, so no switch can lose one: what goes out by the device bears the provider's
+    address, what comes in by it bears ours again before anybody looks where it belongs. nft corrects the checksums.
+    """
+    if not foreign:
+        return ""
+    word = _word(overlay_address)
+    out = "\n\t\t".join(
+        f'oifname "{device}" {word} saddr {overlay_address} {word} saddr set {own}' for device, own in foreign.items()
+    )
+    back = "\n\t\t".join(
+        f'iifname "{device}" {word} daddr {own} {word} daddr set {overlay_address}' for device, own in foreign.items()
+    )
+    return f"""	chain to_providers {{
+		type filter hook postrouting priority srcnat; policy accept;
+		{out}
+	}}
+	chain from_providers {{
+		type filter hook prerouting priority raw; policy accept;
+		{back}
+	}}
+"""
+
+
+def pinned_rules(pinned: Iterable[Pinned]) -> str:
+    """Return the chains of the host that keep a pinned path to its uplink, "" where there is none.
+
+    A socket that has last heard its peer by another device goes on to send by that one ("sticky sockets", see above):
+    two uplinks in one network answer for each other. A changed mark makes the kernel ask the routes again, which are
+    the uplink's alone. Whatever would leave by another device all the same is dropped, at the one hook that knows by
+    which it does.
+    """
+    listed = list(pinned)
+    if not listed:
+        return ""
+    anew = "\n\t\t".join(f"meta mark {each.mark} meta mark set {each.marked}" for each in listed)
+    only = "\n\t\t".join(
+        f'meta mark {{ {each.mark}, {each.marked} }} oifname != "{each.uplink}" counter drop' for each in listed
+    )
+    return f"""
+	chain to_uplinks {{
+		type route hook output priority mangle; policy accept;
+		{anew}
+	}}
+	chain by_uplinks {{
+		type filter hook postrouting priority filter; policy accept;
+		{only}
 	}}
 """
 
@@ -40,17 +109,24 @@ def host_rules(
     management_ports: list[int],
     lan_networks: list[str],
     dns_servers: list[str],
+    pinned: Iterable[Pinned] = (),
 ) -> str:
     """Return the table of the host in host scope: what may leave by anything but the tunnel, and DNS into the tunnel.
 
-    `endpoints` are the proxies' addresses and UDP ports, the others networks of either family.
+    `endpoints` are the proxies' addresses and UDP ports but for those of `pinned`, the others networks of either
+    family.
     """
+    kept = list(pinned)
     lines = [
         f'oifname {{ "lo", "{inner_device}" }} accept',
         *(
             f"meta mark {mark} {word} daddr . udp dport {{ {', '.join(found)} }} accept"
             for word in ("ip", "ip6")
             if (found := [f"{address} . {port}" for address, port in endpoints if _word(address) == word])
+        ),
+        *(
+            f"meta mark {each.marked} {_word(each.address)} daddr {each.address} udp dport {each.port} accept"
+            for each in kept
         ),
         *_management(management_sources, management_ports),
         # A resolver is never asked beside the tunnel, not even one on the LAN.
@@ -74,7 +150,7 @@ def host_rules(
 	chain from_uplink {{
 		type filter hook prerouting priority raw; policy accept;
 		{strangers}
-	}}{_from_tunnel(inner_device)}{_dns(inner_device, dns_servers)}"""
+	}}{_from_tunnel(inner_device)}{_dns(inner_device, dns_servers)}{pinned_rules(kept)}"""
 
 
 def _from_tunnel(inner_device: str) -> str:

@@ -1,5 +1,7 @@
 """Hear from the kernel when something of ours changes in this namespace: wg0, routes, rules, tables of nftables.
 
+And when something changes that our routes follow: the uplinks that paths are pinned to, and the host's routes by them.
+
 Formats: linux/rtnetlink.h, linux/fib_rules.h, linux/netfilter/nfnetlink.h, netlink(7).
 """
 
@@ -10,10 +12,10 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .config import INNER_DEVICE
-from .tunnel_want import FIRST_RULE, LAST_RULE, NFT_TABLE, TABLE
+from .tunnel_want import FIRST_RULE, LAST_RULE, NFT_TABLE, ROUTE_PROTOCOL, TABLE
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -21,7 +23,9 @@ _RTM_NEWLINK, _RTM_DELLINK = 16, 17
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_NEWRULE, _RTM_DELRULE = 24, 25, 32, 33
 _RTMSG_LENGTH = 12
 """Bytes of struct rtmsg and of struct fib_rule_hdr, which stand before the attributes."""
-_RTA_TABLE, _FRA_PRIORITY = 15, 6
+_RTM_PROTOCOL = 5
+"""Where struct rtmsg has the protocol, a byte."""
+_RTA_OIF, _RTA_TABLE, _FRA_PRIORITY = 4, 15, 6
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _RTNLGRP_LINK = 1
@@ -42,29 +46,46 @@ class HostEvents:
         """Return the sockets to wait for."""
         return [self._routing, self._tables]
 
-    def concern_us(self) -> bool:
-        """Read all that has come; tell whether any of it is about what is ours, or some of it was lost."""
-        ours = [routing_is_ours(message) for message in _read(self._routing)]
+    def concern_us(self, uplinks: Collection[str]) -> bool:
+        """Read all that has come; tell whether any of it is about what is ours, or some of it was lost.
+
+        `uplinks` are the devices that paths are pinned to.
+        """
+        indices = _indices(uplinks)
+        ours = [routing_is_ours(message, uplinks, indices) for message in _read(self._routing)]
         # A table's name is in every message about it and its rules, with a zero byte after it.
         ours += [message is None or f"{NFT_TABLE}\0".encode() in message for message in _read(self._tables)]
         return any(ours)
 
 
-def routing_is_ours(datagram: bytes | None) -> bool:
-    """Tell whether a datagram of routing messages is about wg0, our rules or our table; None stands for a lost one."""
+def routing_is_ours(datagram: bytes | None, uplinks: Collection[str] = (), indices: Collection[int] = ()) -> bool:
+    """Tell whether a datagram of routing messages is about wg0, our rules or our tables; None stands for a lost one.
+
+    So is one about the devices that paths are pinned to, which are given by name and by index.
+    """
     if datagram is None:
         return True
-    return any(_message_is_ours(kind, body) for kind, body in _messages(datagram))
+    return any(_message_is_ours(kind, body, uplinks, indices) for kind, body in _messages(datagram))
 
 
-def _message_is_ours(kind: int, body: bytes) -> bool:
+def _message_is_ours(kind: int, body: bytes, uplinks: Collection[str], indices: Collection[int]) -> bool:
     if kind in (_RTM_NEWLINK, _RTM_DELLINK):
-        return f"{INNER_DEVICE}\0".encode() in body  # its routes go with it, and nothing is said of them
+        # A device's routes go with it, and nothing is said of them.
+        return any(f"{name}\0".encode() in body for name in (INNER_DEVICE, *uplinks))
     if kind in (_RTM_NEWROUTE, _RTM_DELROUTE):
-        return _number(body, _RTA_TABLE) == int(TABLE)
+        ours = body[_RTM_PROTOCOL : _RTM_PROTOCOL + 1] == bytes([int(ROUTE_PROTOCOL)])
+        return ours or _number(body, _RTA_TABLE) == int(TABLE) or _number(body, _RTA_OIF) in indices
     if kind in (_RTM_NEWRULE, _RTM_DELRULE):
         return FIRST_RULE <= _number(body, _FRA_PRIORITY) <= LAST_RULE
     return False
+
+
+def _indices(devices: Collection[str]) -> set[int]:
+    found = set()
+    for name in devices:
+        with contextlib.suppress(OSError):  # it is not there now
+            found.add(socket.if_nametoindex(name))
+    return found
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:

@@ -45,12 +45,15 @@ def forwarding(tunnel: str, uplink: str, destinations: Iterable[Mapping[str, Any
 
 
 def calling(uplink: str, peers: Iterable[Mapping[str, Any]]) -> list[Flow]:
-    """Return what a client must send to its proxies, each with `address` and `port`, and their answers."""
+    """Return what a client must send to its proxies, each with `address` and `port`, and their answers.
+
+    A peer with an `uplink` is spoken to by that one alone.
+    """
     flows = []
     for peer in peers:
-        address, port = peer["address"], peer["port"]
-        there = Packet("output", oifname=uplink, daddr=address, dport=port, mark=int(MARK, 16))
-        back = Packet("input", state="established", iifname=uplink, saddr=address)
+        address, port, device = peer["address"], peer["port"], peer.get("uplink") or uplink
+        there = Packet("output", oifname=device, daddr=address, dport=port, mark=int(MARK, 16))
+        back = Packet("input", state="established", iifname=device, saddr=address)
         flows += [Flow(f"UDP to {address} port {port}", there), Flow(f"the answers of {address} port {port}", back)]
     return flows
 

@@ -26,10 +26,14 @@ _OURS = re.compile(r"wg0|wgnet[0-9]*")
 
 @dataclass(frozen=True)
 class Host:
-    """A host as the inventory has it: its name, and its variables (those named in VARIABLES, where set)."""
+    """A host as the inventory has it: its name, and its variables (those named in VARIABLES, where set).
+
+    `files` has the text of each file of the controller that they name, None for one that cannot be read. Secret.
+    """
 
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     @property
     def address(self) -> str:
@@ -54,7 +58,7 @@ class Host:
     def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
         """The networks that this host's devices are in, other than ours; none before facts have been gathered."""
         found = {}
-        for name, device in self._devices().items():
+        for name, device in self.devices.items():
             ipv4 = _mapping(device.get("ipv4"))
             if not _OURS.fullmatch(name) and "network" in ipv4 and "netmask" in ipv4:
                 with contextlib.suppress(ValueError):
@@ -67,7 +71,7 @@ class Host:
 
         On a client with scope host the default route's device may be our own, which tells nothing.
         """
-        devices = self._devices()
+        devices = self.devices
         default = str(_mapping(_mapping(self.variables.get("ansible_facts")).get("default_ipv4")).get("interface"))
         own = [name for name, device in devices.items() if _mapping(device.get("ipv4")).get("address") == self.address]
         chosen = next((name for name in [*own, default] if name in devices and not _OURS.fullmatch(name)), None)
@@ -84,7 +88,8 @@ class Host:
         """Whether this exit answers its clients' questions for DNS."""
         return self.variables.get("network_resolver", True) is True
 
-    def _devices(self) -> dict[str, Mapping[str, Any]]:
+    @property
+    def devices(self) -> dict[str, Mapping[str, Any]]:
         """Return the facts of each device, by its name. A host may say anything: what is no such fact is left out."""
         facts = _mapping(self.variables.get("ansible_facts"))
         names = facts.get("interfaces")
@@ -114,7 +119,9 @@ VARIABLES = (
     "network_region",
     "network_resolver",
     "network_uplink_mtu",
+    "client_foreign_paths",
     "client_scope",
+    "client_uplinks",
     "migration_interval",
     "migration_schedule",
     "ansible_facts",
@@ -122,9 +129,9 @@ VARIABLES = (
 """The variables of a host that the plan reads."""
 
 
-def host_of(name: str, variables: Mapping[str, Any]) -> Host:
-    """Return a host with those of its variables that the plan reads."""
-    return Host(name, {key: variables[key] for key in VARIABLES if key in variables})
+def host_of(name: str, variables: Mapping[str, Any], files: Mapping[str, str | None] | None = None) -> Host:
+    """Return a host with those of its variables that the plan reads, and the texts of the files that they name."""
+    return Host(name, {key: variables[key] for key in VARIABLES if key in variables}, files or {})
 
 
 @dataclass(frozen=True)

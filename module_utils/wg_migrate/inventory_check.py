@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .addresses import read_host_address
-from .diversity import diversity_of, read_as_number, read_diversity, read_label, shared_networks
+from .diversity import diversity_of, read_as_number, read_diversity, read_label
 from .errors import WgMigrateError
+from .foreign import foreign_errors, foreign_of, shared_paths, smallest_uplink, uplink_errors
 from .inventory import (
     DEFAULT_INNER,
     DEFAULT_INNER6,
@@ -42,6 +44,7 @@ def inventory_errors(inventory: Inventory) -> list[str]:
         *_group_errors(inventory),
         *_address_errors(inventory),
         *_choice_errors(inventory),
+        *_path_errors(inventory),
         *_network_errors(inventory),
         *_uplink_errors(inventory.hosts),
         *_cloud_errors(inventory),
@@ -106,7 +109,6 @@ def _choice_errors(inventory: Inventory) -> list[str]:
     checks: dict[str, Callable[[Any], object]] = {
         "client_scope": _read_scope,
         "migration_interval": read_interval,
-        "migration_schedule": lambda schedule: _read_schedule(schedule, len(inventory.proxies)),
         "network_asn": read_as_number,
         "network_diversity": read_diversity,
         "network_listen_port": _read_port,
@@ -117,6 +119,9 @@ def _choice_errors(inventory: Inventory) -> list[str]:
     }
     errors: dict[str, list[str]] = {}
     for host in inventory.hosts:
+        checks["migration_schedule"] = functools.partial(
+            _read_schedule, paths=len(inventory.proxies) + len(foreign_of(host))
+        )
         for variable, read in checks.items():
             if variable not in host.variables:
                 continue
@@ -125,6 +130,16 @@ def _choice_errors(inventory: Inventory) -> list[str]:
             except WgMigrateError as error:
                 errors.setdefault(f"{variable}: {error}", []).append(host.name)
     return [f"{', '.join(hosts)}: {message}." for message, hosts in errors.items()]
+
+
+def _path_errors(inventory: Inventory) -> list[str]:
+    names = [host.name for host in inventory.hosts]
+    proxies = [proxy.name for proxy in inventory.proxies]
+    errors: list[str] = []
+    for client in inventory.clients:
+        errors += foreign_errors(client, exit_of(client, inventory.exits), names)
+        errors += uplink_errors(client, proxies) if proxies else []
+    return errors
 
 
 def _read_schedule(value: Any, paths: int) -> None:
@@ -212,10 +227,11 @@ def _uplink_errors(hosts: list[Host]) -> list[str]:
     """Tell which hosts' uplinks are too small for what is to go through them; a choice of the user comes first."""
     errors = []
     for host in hosts:
-        if host.uplink_mtu is None or host.variables.get("network_uplink_mtu"):
+        smallest = smallest_uplink(host)
+        if smallest is None or host.variables.get("network_uplink_mtu"):
             continue
         try:
-            refuse_small_uplink(host.uplink_mtu)
+            refuse_small_uplink(smallest)
         except WgMigrateError as error:
             errors.append(f"{host.name}: {error}.")
     return errors
@@ -239,7 +255,7 @@ def _cloud_errors(inventory: Inventory) -> list[str]:
 
 def _diversity_errors(inventory: Inventory) -> list[str]:
     try:
-        return shared_networks(inventory) if diversity_of(inventory) == "refuse" else []
+        return shared_paths(inventory) if diversity_of(inventory) == "refuse" else []
     except WgMigrateError as error:
         return [f"{error}."]
 

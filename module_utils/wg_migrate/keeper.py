@@ -62,20 +62,24 @@ class Keeper:
 def run(system: System) -> None:
     """Keep the tunnel until this process is ended. Raises OSError where the kernel's messages cannot be had."""
     events = HostEvents()
-    keeper = Keeper(lambda: _mend(system))
+    uplinks: list[str] = []
+    keeper = Keeper(lambda: _mend(system, uplinks))
     keeper.changed(time.monotonic())  # what was changed before is mended too
     notify("READY=1")
     while True:
         select.select(events.sockets(), [], [], keeper.wait(time.monotonic()))
-        if events.concern_us() or not system.exists(f"/run/netns/{OUTER_NAMESPACE}"):
+        if events.concern_us(uplinks) or not system.exists(f"/run/netns/{OUTER_NAMESPACE}"):
             keeper.changed(time.monotonic())
         if keeper.step(time.monotonic()):
-            events.concern_us()  # of the mending itself; if it did anything, it is looked at again
+            events.concern_us(())  # of the mending itself; if it did anything, it is looked at again
 
 
-def _mend(system: System) -> bool:
+def _mend(system: System, uplinks: list[str]) -> bool:
+    """Mend; `uplinks` becomes what the configuration says of them now."""
     try:
-        actions = tunnel.up(system, load(system)).actions
+        config = load(system)
+        uplinks[:] = config.uplinks
+        actions = tunnel.up(system, config).actions
     except WgMigrateError as error:
         print(f"wg-migrate: cannot be mended: {error}", file=sys.stderr, flush=True)
         return True

@@ -16,6 +16,8 @@ from .errors import WgMigrateError
 from .system import System
 
 MODE = 0o600
+NO_PRESHARED_KEY = base64.b64encode(bytes(32)).decode()
+"""What WireGuard takes for none: a tunnel without one has zeros in its place."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -23,13 +25,15 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 class Wanted:
     """The keys that a directory must hold.
 
-    `pairs` and `preshared` are names of keys born here; `given` maps names to preshared keys born at the other end.
+    `pairs` and `preshared` are names of keys born here; `given` maps names to preshared keys born at the other end,
+    `given_pairs` to private keys that a provider made for us.
     """
 
     directory: str
     pairs: tuple[str, ...] = ()
     preshared: tuple[str, ...] = ()
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+    given_pairs: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def path(self, name: str, suffix: str) -> str:
         """Return the path of a key's file; `suffix` is "key" or "psk"."""
@@ -37,7 +41,7 @@ class Wanted:
 
     def paths(self) -> list[str]:
         """Return the path of every key file that is ours, in a fixed order."""
-        pairs = [self.path(name, "key") for name in self.pairs]
+        pairs = [self.path(name, "key") for name in (*self.pairs, *self.given_pairs)]
         return pairs + [self.path(name, "psk") for name in (*self.preshared, *self.given)]
 
 
@@ -69,7 +73,7 @@ def is_key(text: str) -> bool:
 
 def check(want: Wanted) -> None:
     """Refuse names that cannot be file names, names used twice, and given keys that are none."""
-    for name in (*want.pairs, *want.preshared, *want.given):
+    for name in (*want.pairs, *want.given_pairs, *want.preshared, *want.given):
         if not _NAME.fullmatch(name):
             raise WgMigrateError(
                 f"'{name}' cannot name a key: write at most 100 letters, digits, '_', '.' or '-', a letter first."
@@ -81,11 +85,12 @@ def check(want: Wanted) -> None:
 
 
 def _check_given(want: Wanted) -> None:
-    for name, key in want.given.items():
-        if not is_key(key):
-            raise WgMigrateError(
-                f"The preshared key given for '{name}' is no WireGuard key: write what 'wg genpsk' prints."
-            )
+    for noun, made_by, given in (("preshared", "wg genpsk", want.given), ("private", "wg genkey", want.given_pairs)):
+        for name, key in given.items():
+            if not is_key(key):
+                raise WgMigrateError(
+                    f"The {noun} key given for '{name}' is no WireGuard key: write what '{made_by}' prints."
+                )
 
 
 def read(system: System, want: Wanted) -> dict[str, KeyFile]:
@@ -109,8 +114,10 @@ def plan(have: Mapping[str, KeyFile], want: Wanted) -> list[Action]:
         actions += _plan_born(have, want.path(name, "key"), "generate_private", "private key")
     for name in want.preshared:
         actions += _plan_born(have, want.path(name, "psk"), "generate_preshared", "preshared key")
+    for name, key in want.given_pairs.items():
+        actions += _plan_given(have, want.path(name, "key"), key, "private key")
     for name, key in want.given.items():
-        actions += _plan_given(have, want.path(name, "psk"), key)
+        actions += _plan_given(have, want.path(name, "psk"), key, "preshared key")
     return actions
 
 
@@ -130,11 +137,11 @@ def _plan_born(have: Mapping[str, KeyFile], path: str, kind: str, noun: str) -> 
     return _plan_mode(have, path)
 
 
-def _plan_given(have: Mapping[str, KeyFile], path: str, key: str) -> list[Action]:
+def _plan_given(have: Mapping[str, KeyFile], path: str, key: str, noun: str) -> list[Action]:
     if path not in have:
-        return [Action("write", path, f"write the given preshared key to {path}", key)]
+        return [Action("write", path, f"write the given {noun} to {path}", key)]
     if have[path].text != key:
-        return [Action("write", path, f"replace the preshared key in {path} by the given one", key)]
+        return [Action("write", path, f"replace the {noun} in {path} by the given one", key)]
     return _plan_mode(have, path)
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .addresses import endpoint
-from .diversity import diversity_of, shared_networks
+from .diversity import diversity_of
+from .foreign import foreign_of, foreign_warnings, shared_paths, uplinks_of
 from .inventory import Host, Inventory, exit_address, exit_of, in_order, network6_of, network_of
 from .inventory_check import inventory_errors
 
@@ -50,7 +51,13 @@ def plan_network(inventory: Inventory) -> Network:
         hosts[exit_host.name] = _exit(exit_host, inventory, addresses)
     wire = {
         "clients": [address for client in inventory.clients for address in client.addresses],
-        "endpoints": [endpoint(proxy.address, proxy.port) for proxy in inventory.proxies],
+        "endpoints": list(
+            dict.fromkeys(
+                endpoint(path["address"], path["port"])
+                for client in inventory.clients
+                for path in hosts[client.name]["paths"]
+            )
+        ),
     }
     return Network(hosts, [], _warnings(inventory), wire)
 
@@ -107,10 +114,12 @@ def assign_addresses(network: ipaddress.IPv4Network, clients: list[Host], variab
 
 
 def _warnings(inventory: Inventory) -> list[str]:
-    if len(inventory.proxies) > 1:
-        return shared_networks(inventory) if diversity_of(inventory) == "warn" else []
-    alone = inventory.proxies[0].name
-    return [f"{alone} is the only proxy: its network sees all traffic. Add a second host to group 'proxies'."]
+    told = shared_paths(inventory) if diversity_of(inventory) == "warn" else []
+    told += [sentence for client in inventory.clients for sentence in foreign_warnings(client)]
+    if len(inventory.proxies) == 1 and not all(foreign_of(client) for client in inventory.clients):
+        alone = inventory.proxies[0].name
+        told.append(f"{alone} is the only proxy: its network sees all traffic. Add a second host to group 'proxies'.")
+    return told
 
 
 def _server_keys(device: str) -> dict[str, Any]:
@@ -127,6 +136,7 @@ def _client(client: Host, inventory: Inventory, addresses: _Addresses) -> dict[s
         "key_directory": CLIENT_KEYS,
         "key_pairs": peers,
         "preshared_keys": peers,
+        "foreign": [foreign.name for foreign in foreign_of(client)],
         "overlay_address": addresses.overlay[client.name],
         "inner_address": addresses.inner[client.name],
         "inner_address6": addresses.inner6[client.name],
@@ -139,10 +149,26 @@ def _client(client: Host, inventory: Inventory, addresses: _Addresses) -> dict[s
         },
         "resolvers": [str(each.ip) for each in at_exit] if exit_host.resolves else [],
         "paths": [
-            {"name": f"wgnet{number}", "proxy": proxy.name, "address": proxy.address, "port": proxy.port}
-            for number, proxy in enumerate(inventory.proxies, start=1)
+            {"name": f"wgnet{number}", **path}
+            for number, path in enumerate(_paths(client, exit_host, inventory), start=1)
         ],
     }
+
+
+def _paths(client: Host, exit_host: Host, inventory: Inventory) -> list[dict[str, Any]]:
+    """Return a client's paths, those by proxies that are not ours after the others."""
+    uplinks = uplinks_of(client)
+    paths: list[dict[str, Any]] = [
+        {"proxy": proxy.name, "address": proxy.address, "port": proxy.port}
+        | ({"uplink": uplinks[proxy.name]} if proxy.name in uplinks else {})
+        for proxy in inventory.proxies
+    ]
+    version = ipaddress.ip_address(exit_host.address).version
+    for foreign in foreign_of(client):
+        path = {"proxy": foreign.name, "address": foreign.file.address, "port": foreign.file.port}
+        path |= {"public_key": foreign.file.public_key, "own_address": foreign.file.own_address(version)}
+        paths.append(path | ({"uplink": foreign.uplink} if foreign.uplink else {}))
+    return paths
 
 
 def _proxy(inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
@@ -173,7 +199,16 @@ def _exit(exit_host: Host, inventory: Inventory, addresses: _Addresses) -> dict[
             for client in inventory.clients
             if exit_of(client, inventory.exits) is exit_host
         ],
-        "proxies": [{"name": proxy.name, "address": proxy.address} for proxy in inventory.proxies],
+        "proxies": [
+            *({"name": proxy.name, "address": proxy.address} for proxy in inventory.proxies),
+            *(
+                {"name": foreign.name, "address": network}
+                for client in inventory.clients
+                if exit_of(client, inventory.exits) is exit_host
+                for foreign in foreign_of(client)
+                for network in foreign.leaves_from
+            ),
+        ],
     }
 
 

@@ -92,7 +92,7 @@ def _paths(
 ) -> dict[str, dict[str, Any]]:
     # The session that is read here wins over the loop's `live`, which may be seconds old.
     return {
-        path.name: {"proxy": path.proxy, "endpoint": endpoint(path.address, path.port)}
+        path.name: {"proxy": path.proxy, "endpoint": endpoint(path.address, path.port), "uplink": path.uplink}
         | dict.fromkeys(LOOP_KEYS)
         | of_paths.get(path.name, {})
         | _device(outer.get(path.name), tunnels.get(path.name))

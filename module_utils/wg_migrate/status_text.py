@@ -198,7 +198,7 @@ def _rows(state: dict[str, Any]) -> list[str]:
     rows: list[list[str]] = [_HEADER]
     notes: dict[int, str] = {}
     for name, path in state["paths"].items():
-        rows.append([name, path.get("proxy", "-"), _health(path), *_figures(path)])
+        rows.append([name, _proxy(path), _health(path), *_figures(path)])
         if path["health"] != "up" and path["why"]:
             notes[len(rows) - 1] = _wrapped(f"{name} is {path['health']}: {path['why']}", indent="    ")
     if "inner" in state:
@@ -215,6 +215,12 @@ def _rows(state: dict[str, Any]) -> list[str]:
         if number in notes:
             lines.append(notes[number])
     return lines
+
+
+def _proxy(path: dict[str, Any]) -> str:
+    """Return where a path ends, and by which uplink alone it leaves, if there is one for it."""
+    proxy = str(path.get("proxy", "-"))
+    return f"{proxy} by {path['uplink']}" if path.get("uplink") else proxy
 
 
 def _figures(device: dict[str, Any]) -> list[str]:

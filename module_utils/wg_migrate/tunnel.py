@@ -11,7 +11,8 @@ from .system import System
 from .tunnel_apply import KEEPER_UNIT, LOOP_UNIT, apply
 from .tunnel_have import gather, have_secrets, read_keys, strict_uplink
 from .tunnel_plan import Action, plan
-from .tunnel_want import HOST, Keys, State, guard, known_paths, want
+from .tunnel_want import HOST, Keys, State, guard, known_paths, needs_loose_check, pinned_paths, want
+from .uplink import way_by
 
 LOCK = "/run/wg-migrate.lock"
 NOT_MADE = "(not made yet)"
@@ -43,7 +44,9 @@ def examine(system: System, config: Config | None, ahead: bool = False) -> Chang
         keys = dict.fromkeys(peers, Keys(NOT_MADE, NOT_MADE))
     else:
         keys = read_keys(system, config.key_directory, peers)
-    wanted = want(config, keys, config.scope == "host" and strict_uplink(system))
+    strict = needs_loose_check(config) and strict_uplink(system)
+    ways = {path.name: way_by(system, path.uplink, path.address) for path in pinned_paths(config)}
+    wanted = want(config, keys, strict, {name: way for name, way in ways.items() if way})
     return Change(have, wanted, plan(have, wanted))
 
 
@@ -73,14 +76,13 @@ def _refuse_unknown(config: Config) -> None:
 def up(system: System, config: Config) -> Change:
     """Make the tunnel as the configuration says; what is so already stays untouched.
 
-    Errors as `examine`; with scope host the guard stands then all the same, so that nothing leaves by the bare uplink.
+    Errors as `examine`; the guard stands then all the same, so that with scope host nothing leaves by the bare uplink.
     """
     with system.lock(LOCK):
         try:
             change = examine(system, config)
         except WgMigrateError:
-            if config.scope == "host":
-                apply(system, plan({}, guard(config)), config)
+            apply(system, plan({}, guard(config)), config)
             raise
         apply(system, change.actions, config)
         if any(action.key[0] in ("namespace", "device") for action in change.actions):

@@ -129,6 +129,8 @@ def _make_route(system: System, action: Action, config: Config) -> None:
     if value == ANY_PATH:
         value = f"dev {known_paths(config)[0].name} src {config.overlay_address}"
     words = ["unreachable", "default"] if value == "unreachable" else ["default", *value.split()]
+    # Whether a gateway is a neighbour is found in the table that it stands in, and a pinned path's has nothing else.
+    words += ["onlink"] if value.startswith("via ") else []
     placed = ["table", table, "metric", metric, "proto", ROUTE_PROTOCOL]
     system.run([*_ip(namespace), family, "route", "replace", *words, *placed])
 

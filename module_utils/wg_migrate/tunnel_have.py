@@ -11,6 +11,7 @@ from typing import Any
 from . import nft
 from .config import APPLICATION_NAMESPACE, INNER_DEVICE, OUTER_DEVICE, OUTER_NAMESPACE
 from .errors import WgMigrateError
+from .keys import NO_PRESHARED_KEY
 from .nft import inside
 from .system import System
 from .tunnel_want import (
@@ -24,6 +25,7 @@ from .tunnel_want import (
     PATH_MARK_BASE,
     RESOLV_CONF,
     RESOLVED_CONF,
+    ROUTE_PROTOCOL,
     TABLE,
     TCP,
     UDP,
@@ -38,6 +40,7 @@ _PROTOCOLS = {"tcp": TCP, f"ipproto-{TCP}": TCP, "udp": UDP, f"ipproto-{UDP}": U
 """What `ip` calls a protocol, with /etc/protocols and without."""
 _SECONDS = re.compile("[0-9]{1,5}")
 """A keepalive as wg(8) prints it."""
+_NONE = "(none)"
 SAVED_SYSCTLS = "/var/lib/wg-migrate/sysctls.json"
 """Values of the host's own sysctls before we changed them."""
 
@@ -106,8 +109,11 @@ def have_secrets(system: System, directory: str, peer: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """Return what may be shown of a secret of 256 random bits: enough to see whether two are the same."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+    """Return what may be shown of a secret of 256 random bits: enough to see whether two are the same.
+
+    A preshared key of zeros is none (https://www.wireguard.com/protocol/), and `wg` says so.
+    """
+    return hashlib.sha256((NO_PRESHARED_KEY if secret == _NONE else secret).encode()).hexdigest()[:12]
 
 
 def _in(namespace: str) -> list[str]:
@@ -190,29 +196,35 @@ def parse_dump(dump: str) -> dict[str, Tunnel]:
 
 
 def _routes(system: System, namespaces: list[str]) -> State:
-    """Return default routes; of wgnet's, which has a table for each path, all are asked for at once."""
+    """Return default routes; of wgnet's, which has a table for each path, all are asked for at once.
+
+    The host may have many tables, of which those of pinned paths are known by what we write beside each route.
+    """
     state: State = {}
-    for namespace, asked, families in (
-        (OUTER_NAMESPACE, "all", ("-4", "-6")),
-        (APPLICATION_NAMESPACE, "main", ("-4", "-6")),
-        (HOST, TABLE, ("-4", "-6")),
+    for namespace, asked in (
+        (OUTER_NAMESPACE, "all"),
+        (APPLICATION_NAMESPACE, "main"),
+        (HOST, f"all proto {ROUTE_PROTOCOL}"),
+        (HOST, TABLE),
     ):
         if namespace != HOST and namespace not in namespaces:
             continue
-        for family in families:
+        for family in ("-4", "-6"):
             # A table that was never written to does not exist, and asking for it fails.
-            answer = system.attempt(_ip(namespace, "-json", family, "route", "show", "table", asked))
+            answer = system.attempt(_ip(namespace, "-json", family, "route", "show", "table", *asked.split()))
             for route in json.loads(answer.stdout or "[]") if answer.status == 0 else []:
                 # Of all tables `ip` names each but main.
-                table = route.get("table", "main") if asked == "all" else asked
-                if route.get("dst") == "default" and _is_ours(table):
+                table = route.get("table", "main") if asked.startswith("all") else asked
+                if route.get("dst") == "default" and _is_ours(namespace, table):
                     key = ("route", namespace, family, table, str(route.get("metric", 0)))
                     state[key] = _route_value(key, route)
     return state
 
 
-def _is_ours(table: str) -> bool:
-    return table in ("main", TABLE) or (table.isdecimal() and int(table) >= PATH_MARK_BASE)
+def _is_ours(namespace: str, table: str) -> bool:
+    if table == "main":
+        return namespace != HOST
+    return table == TABLE or (table.isdecimal() and int(table) >= PATH_MARK_BASE)
 
 
 def _route_value(key: Key, route: dict[str, Any]) -> str:
@@ -223,7 +235,10 @@ def _route_value(key: Key, route: dict[str, Any]) -> str:
     switching = (namespace, table, metric) == (OUTER_NAMESPACE, "main", METRIC[family]) and OUTER_DEVICE.fullmatch(
         device
     )
-    return ANY_PATH if switching else f"dev {device}"
+    if switching:
+        return ANY_PATH
+    gateway = route.get("gateway") or " ".join((route.get("via") or {}).values())
+    return f"via {gateway} dev {device}" if gateway else f"dev {device}"
 
 
 def _rules(system: System, namespaces: list[str]) -> State:
@@ -243,7 +258,7 @@ def _rule_words(rule: dict[str, Any]) -> str:
     if "dst" in rule:
         words += ["to", rule["dst"] + (f"/{rule['dstlen']}" if "dstlen" in rule else "")]
     if "fwmark" in rule:
-        words += ["fwmark", rule["fwmark"]]
+        words += ["fwmark", rule["fwmark"] + (f"/{rule['fwmask']}" if "fwmask" in rule else "")]
     if "ipproto" in rule:
         words += ["ipproto", _PROTOCOLS.get(rule["ipproto"], rule["ipproto"])]
     for port in ("sport", "dport"):

@@ -7,7 +7,8 @@ and its reverse the order in which they are removed. The kinds:
     ("device", DEVICE)                           "NAMESPACE IMPLEMENTATION"
     ("wireguard", DEVICE)                        Tunnel
     ("link", NAMESPACE, DEVICE)                  Link
-    ("route", NAMESPACE, FAMILY, TABLE, METRIC)  "dev DEVICE" or "unreachable"; ANY_PATH for the route that switches
+    ("route", NAMESPACE, FAMILY, TABLE, METRIC)  "dev DEVICE", "via GATEWAY dev DEVICE" or "unreachable"; ANY_PATH for
+                                                 the route that switches
     ("rule", NAMESPACE, FAMILY, PRIORITY)        the rule's words, as `ip rule` takes them
     ("nft", NAMESPACE, TABLE)                    the table's fingerprint
     ("sysctl", NAMESPACE, NAME)                  the value
@@ -17,6 +18,7 @@ and its reverse the order in which they are removed. The kinds:
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +37,13 @@ MARK = "0x5747"
 """Mark of wgnetN's own packets, which alone may use the uplink (also the routing table's number in host scope)."""
 TABLE = str(int(MARK, 16))
 PATH_MARK_BASE = 0x5800
-"""In namespace wgnet this plus a path's number is the mark of packets for that path, and the number of its table."""
+"""In namespace wgnet this plus a path's number is the mark of packets for that path, and the number of its table.
+
+In the host's namespace it is the same of a path that is pinned to an uplink.
+"""
+MARKED_ANEW = 0x10000
+"""In the host's namespace a pinned path's mark has this bit as well, once our chain has seen the packet."""
+PINNED_MASK = 0xFFFFFFFF ^ MARKED_ANEW
 FALLBACK_METRIC = "4278198272"
 """The largest metric that leaves room: `unreachable` is used only where no other default route stands."""
 ROUTE_PROTOCOL = "87"
@@ -111,13 +119,24 @@ def known_paths(config: Config) -> list[Path]:
     return [path for path in config.paths if path.public_key]
 
 
-def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
+def pinned_paths(config: Config) -> list[Path]:
+    """Return the known paths that may leave by one uplink only."""
+    return [path for path in known_paths(config) if path.uplink]
+
+
+def needs_loose_check(config: Config) -> bool:
+    """Tell whether answers may come by another device than the one that the host's own routes go by."""
+    return config.scope == "host" or bool(pinned_paths(config))
+
+
+def want(config: Config, keys: dict[str, Keys], strict_uplink: bool, ways: Mapping[str, str]) -> State:
     """Return the resources of a client.
 
     `keys` are by peer name; `strict_uplink` tells whether the host drops packets whose reverse route is another device
-    (rp_filter=1), or did before we changed that.
+    (rp_filter=1), or did before we changed that; `ways` has the route of each pinned path whose uplink is there, by the
+    path's name.
     """
-    state: State = guard(config) if config.scope == "host" else {}
+    state: State = guard(config)
     namespaces = [OUTER_NAMESPACE] + ([APPLICATION_NAMESPACE] if config.scope == "namespace" else [])
     for name in namespaces:
         state[("namespace", name)] = True
@@ -129,7 +148,7 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
     # The loop has no CAP_NET_RAW; group root may open sockets for pings without it (icmp(7)).
     state[("sysctl", OUTER_NAMESPACE, PING_GROUPS)] = "0 0"
     state[("route", OUTER_NAMESPACE, config.overlay_family, "main", FALLBACK_METRIC)] = "unreachable"
-    if config.scope == "host" and strict_uplink:
+    if needs_loose_check(config) and strict_uplink:
         state[("sysctl", HOST, "net.ipv4.conf.all.rp_filter")] = LOOSE
     for path in known_paths(config):
         state.update(_outer(config, path, keys[path.proxy]))
@@ -140,36 +159,57 @@ def want(config: Config, keys: dict[str, Keys], strict_uplink: bool) -> State:
         state[("file", RESOLV_CONF)] = "".join(f"nameserver {server}\n" for server in config.dns_servers)
     if config.scope == "host" and config.dns_servers:
         state[("file", RESOLVED_CONF)] = f"[Resolve]\nDNS={' '.join(config.dns_servers)}\nDomains=~.\n"
+    # Last: an uplink that goes at this moment is the only thing that can refuse them.
+    for path in pinned_paths(config):
+        if path.name in ways:
+            each = family(path.address)
+            state[("route", HOST, each, str(path_mark(path.name)), METRIC[each])] = ways[path.name]
     return state
 
 
 def guard(config: Config) -> State:
-    """Return what stands in host scope before any tunnel is up: the firewall, and rules to routes that end nowhere.
+    """Return what stands before any tunnel is up: the host's firewall, and rules to routes that end nowhere.
 
-    It needs no keys, so it can stand where nothing else can.
+    It needs no keys, so it can stand where nothing else can. With scope namespace it is empty but for pinned paths.
     """
-    state: State = {("nft", HOST, NFT_TABLE): nft.fingerprint(table_body(HOST, config))}
-    for each in families(config):
-        state[("route", HOST, each, TABLE, FALLBACK_METRIC)] = "unreachable"
+    pinned = pinned_paths(config)
+    state: State = {}
+    if config.scope == "host" or pinned:
+        state[("nft", HOST, NFT_TABLE)] = nft.fingerprint(table_body(HOST, config))
+    if config.scope == "host":
+        for each in families(config):
+            state[("route", HOST, each, TABLE, FALLBACK_METRIC)] = "unreachable"
+    # Where its uplink is away, a path has no way: not the next rule's, which leads into wg0 or to another uplink.
+    for path in pinned:
+        state[("route", HOST, family(path.address), str(path_mark(path.name)), FALLBACK_METRIC)] = "unreachable"
     state.update(_host_rules(config))
     return state
 
 
 def table_body(namespace: str, config: Config) -> str:
-    """Return the body of our nft table of a namespace; that of the host is there in host scope."""
+    """Return the body of our nft table of a namespace; that of the host is there in host scope and for pinned paths."""
     if namespace == OUTER_NAMESPACE:
-        return firewall.outer_rules(MARK)
+        foreign = {path.name: path.own_address for path in config.paths if path.own_address}
+        return firewall.outer_rules(MARK, config.overlay_address, foreign)
     if namespace == APPLICATION_NAMESPACE:
         return firewall.inner_rules(INNER_DEVICE, config.dns_servers)
+    pinned = [
+        firewall.Pinned(path.uplink, f"{mark:#x}", f"{mark | MARKED_ANEW:#x}", path.address, path.port)
+        for path in pinned_paths(config)
+        for mark in [path_mark(path.name)]
+    ]
+    if config.scope != "host":
+        return firewall.pinned_rules(pinned)
     return firewall.host_rules(
         mark=MARK,
         inner_device=INNER_DEVICE,
         inner_addresses=config.inner_addresses,
-        endpoints=[(path.address, path.port) for path in known_paths(config)],
+        endpoints=[(path.address, path.port) for path in known_paths(config) if not path.uplink],
         management_sources=config.management_sources,
         management_ports=config.management_ports,
         lan_networks=config.lan_networks,
         dns_servers=config.dns_servers,
+        pinned=pinned,
     )
 
 
@@ -181,11 +221,13 @@ def _outer(config: Config, path: Path, keys: Keys) -> State:
         ("sysctl", OUTER_NAMESPACE, f"net.ipv4.conf.{path.name}.rp_filter"): "0",
         ("wireguard", path.name): Tunnel(
             keys.public,
-            MARK,
+            f"{path_mark(path.name):#x}" if path.uplink else MARK,
             path.public_key,
             endpoint(path.address, path.port),
             keys.preshared_digest,
             config.keepalive,
+            # Somebody else's proxy has nothing to send us but what comes from the exit.
+            *([alone(config.exit.address)] if path.own_address else []),
         ),
         ("link", OUTER_NAMESPACE, path.name): Link(config.outer_mtu, ()),
         ("route", OUTER_NAMESPACE, config.overlay_family, str(path_mark(path.name)), METRIC[config.overlay_family]): (
@@ -232,7 +274,18 @@ def _path_rules(config: Config) -> State:
 
 
 def _host_rules(config: Config) -> State:
-    """Return the rules that send everything into wg0, but for what may leave by the uplink (firewall.host_rules)."""
+    """Return the rules that send everything into wg0, but for what may leave by the uplink (firewall.host_rules).
+
+    With scope namespace they are those of pinned paths alone.
+    """
+    # With our bit in the mark or without it: the chain that sets it is there for the routes to be asked again.
+    pinned = [
+        (family(path.address), f"fwmark {mark:#x}/{PINNED_MASK:#x} lookup {mark}")
+        for path in pinned_paths(config)
+        for mark in [path_mark(path.name)]
+    ]
+    if config.scope != "host":
+        return _numbered(HOST, pinned)
     rules = [
         (family(source), f"to {_without_full_length(source)} ipproto {TCP} sport {port} lookup main")
         for source in config.management_sources
@@ -248,7 +301,7 @@ def _host_rules(config: Config) -> State:
     rules += [(family(network), f"to {_without_full_length(network)} lookup main") for network in config.lan_networks]
     # A lease is renewed by a packet to the server's own address; the first time goes round the routes (packet(7)).
     rules += [("-4", f"ipproto {UDP} sport 68 dport 67 lookup main")]
-    rules += [(each, f"fwmark {MARK} lookup main") for each in families(config)]
+    rules += [*pinned, *((each, f"fwmark {MARK} lookup main") for each in families(config))]
     # Table main is not asked for anything else: no route that a DHCP server pushes can draw traffic out of the tunnel.
     rules += [(each, f"lookup {TABLE}") for each in families(config)]
     return _numbered(HOST, [(each, words) for each, words in rules if each in families(config)])

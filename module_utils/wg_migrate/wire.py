@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _ETH_P_ALL = 0x0003
@@ -65,6 +66,15 @@ class Sightings:
     leaks: int = 0
     missed: int = 0
     examples: list[str] = field(default_factory=list)
+
+
+def merged(parts: Iterable[Sightings]) -> Sightings:
+    """Return what was seen on several devices together."""
+    whole = Sightings()
+    for part in parts:
+        for name, value in vars(part).items():
+            setattr(whole, name, getattr(whole, name) + value)
+    return whole
 
 
 def parse(kind: int, data: bytes) -> Packet | None:

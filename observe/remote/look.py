@@ -41,11 +41,27 @@ def uplinks(peers: list[str], mark: str) -> list[str]:
     return list(dict.fromkeys(str(route["dev"]) for found in routes for route in found if "dev" in route))
 
 
+def is_there(device: str) -> bool:
+    """Tell whether there is such a device now."""
+    return os.path.exists(f"/sys/class/net/{device}")
+
+
+def configured() -> dict[str, Any]:
+    """Return the client's configuration, {} where there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError), open(CONFIGURATION) as stream:
+        found: dict[str, Any] = json.load(stream)
+        return found
+    return {}
+
+
 def main(connection: str, question: dict[str, Any]) -> None:
     """Print the answer."""
     # Where sudo and sshd leave PATH short, the tools of root are missing from it.
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+    configuration = configured() if question["client"] else {}
+    pinned = [path.get("uplink") for path in configuration.get("paths", [])]
     devices = uplinks(question["peers"], question["mark"])
+    devices += [device for device in dict.fromkeys(pinned) if device and device not in devices and is_there(device)]
     addresses = [each for device in devices for each in listed("ip", "-json", "address", "show", "dev", device)]
     answer: dict[str, Any] = {
         "tcpdump": shutil.which("tcpdump"),
@@ -56,11 +72,7 @@ def main(connection: str, question: dict[str, Any]) -> None:
     if question["client"]:
         answer["status"] = json.loads(printed("wg-migrate", "status", "--json") or "null")
         answer.update(management_ports=[22], lan_networks=[])
-        with contextlib.suppress(OSError, ValueError), open(CONFIGURATION) as stream:
-            configuration = json.load(stream)
-            answer.update(
-                {key: configuration[key] for key in ("management_ports", "lan_networks") if key in configuration}
-            )
+        answer.update({key: configuration[key] for key in ("management_ports", "lan_networks") if key in configuration})
     print(json.dumps(answer))
 
 

@@ -121,7 +121,7 @@ def _build(scope: str, machines: list[Machine]) -> Topology:
         system.write(f"{KEYS}/{name}.psk", preshared, 0o600)
         inner = name == "exit"
         allowed = ",".join(map(alone, config.inner_addresses if inner else [config.overlay_address]))
-        _serve(machine, "wg0" if inner else "wgnet", publics[name][0], public, preshared, allowed)
+        serve(machine, "wg0" if inner else "wgnet", publics[name][0], public, preshared, allowed)
     exit_machine.run(f"ip address add {EXIT.inner_address}/20 dev wg0")
     exit_machine.run(f"ip address add {EXIT.inner_address6}/64 dev wg0")
     exit_machine.run(f"ip address add {WEB}/32 dev lo")
@@ -190,12 +190,14 @@ def _echo(server: socket.socket) -> None:
         server.sendto(text, sender)
 
 
-def _serve(machine: Machine, device: str, private: str, peer: str, preshared: str, allowed: str) -> None:
+def serve(
+    machine: Machine, device: str, private: str, peer: str, preshared: str, allowed: str, port: int = 51820
+) -> None:
     """Make a WireGuard device with one peer, as wg-quick would."""
     machine.start(["wireguard-go", "--foreground", device])
     wait_for(lambda: os.path.exists(machine.path(f"/run/wireguard/{device}.sock")), f"{device} is there")
     text = (
-        f"[Interface]\nPrivateKey = {private}\nListenPort = 51820\n"
+        f"[Interface]\nPrivateKey = {private}\nListenPort = {port}\n"
         f"[Peer]\nPublicKey = {peer}\nPresharedKey = {preshared}\nAllowedIPs = {allowed}\n"
     )
     machine.run(f"wg setconf {device} /dev/stdin", stdin=text)

@@ -162,13 +162,23 @@ def test_a_proxy_sees_what_its_path_carries_in_the_same_sizes_and_order(
     assert len(common(client, proxy)) > max(50, 0.8 * len(client), 0.8 * len(proxy))
 
 
+def inner_sizes(captured: Captured) -> list[int]:
+    """Return the sizes of the packets that the client sent into its inner tunnel, in their order."""
+    found = captured.files[CLIENT]
+    own = socket.inet_aton(captured.document["network"]["inner_address"])
+    return [
+        packet.length
+        for number, packet in found.packets
+        if found.devices[number][1] == "inner"
+        # By wireguard-go's device the kernel solicits routers, too: that is all that there is to a multicast address.
+        and (packet.data[24] == 0xFF if packet.data[0] >> 4 == 6 else packet.data[12:16] == own)
+    ]
+
+
 def test_the_proxies_together_see_what_the_client_sent_packet_by_packet(captured: Captured) -> None:
     """Sizes and order: wg0's packets, each padded and encrypted, are those of all proxies in the order of counters."""
-    inner = [
-        p for p in seen(captured.files[CLIENT], "inner") if p.source == captured.document["network"]["inner_address"]
-    ]
     # WireGuard pads to 16 bytes, up to the MTU, and adds 60: IPv4, UDP, its header and tag.
-    sent = [60 + min(-(-packet.size // 16) * 16, 1340) for packet in inner]
+    sent = [60 + min(-(-size // 16) * 16, 1340) for size in inner_sizes(captured)]
     # Counters begin anew with each session, of which a receiver's index is the name.
     sessions = list(dict.fromkeys(packet.message[4:8] for packet in up(seen(captured.files[CLIENT], "overlay"))))
     messages = sorted(
@@ -220,7 +230,8 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
 ) -> None:
     directory = tmp_path / "made"
     with capturing(directory, "--seconds", "60") as process:
-        until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
+        with pinging(deployed):
+            until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
         # What holds the capture there is killed: nobody is left who could end tcpdump.
         deployed.run("wgnet2", "pkill -KILL -f '^python3 -c .*PR_SET_PDEATHSIG'")
         assert process.stderr is not None
@@ -239,7 +250,8 @@ def test_a_host_that_drops_out_is_told_and_ctrl_c_leaves_good_files_and_no_tcpdu
 def test_a_killed_capture_leaves_no_tcpdump_and_what_came_can_be_read(deployed: Lab, tmp_path: Path) -> None:
     directory = tmp_path / "made"
     with capturing(directory, "--seconds", "60") as process:
-        until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
+        with pinging(deployed):
+            until(lambda: all(file.packets for file in read(directory).files.values()), "packets are written")
         process.kill()
     until(lambda: no_tcpdump_is_left(deployed), "no tcpdump is left")
     assert all(file.packets for file in read(directory).files.values())

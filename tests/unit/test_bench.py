@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli, read
+from bench import cli, deployment, read
 from bench.bounds import BOUNDS, BenchError, Figure, of_repeats, order_of_pair, original_table, short, table, verdicts
 from bench.original import LOOP
 from bench.remote import download, loop_meter, sessions
@@ -244,3 +244,16 @@ def test_a_key_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         cli.main(["--only", "speed"])
     assert "switch_cost_ratio" in capsys.readouterr().err
+
+
+def test_a_deployments_table_has_medians_of_each_play_and_both_ratios() -> None:
+    def runs(*seconds: float) -> list[deployment.Run]:
+        return [deployment.Run({"Check": each / 4, "Set up": each / 2}, each) for each in seconds]
+
+    shown = deployment.table(runs(40.0)[0], runs(8, 12, 30), runs(24, 20, 90))
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["Check", "10.0", "3.0", "6.0"] in lines
+    assert ["Set", "up", "20.0", "6.0", "12.0"] in lines
+    assert ["all", "40.0", "12.0", "24.0"] in lines
+    assert "second / first: 0.30 (bound 0.25)" in shown
+    assert "16 proxies / 2: 2.00 (bound 2.5)" in shown

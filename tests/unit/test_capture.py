@@ -29,7 +29,7 @@ CLIENT: dict[str, Any] = {
     ],
 }
 SSH = frozenset({("192.0.2.10", 22), ("203.0.113.12", 2222)})
-ENDS = Ends(CLIENT, SSH)
+ENDS = Ends(CLIENT, SSH, tuple(path["address"] for path in CLIENT["paths"]))
 NOT_SSH = "not (host 192.0.2.10 and tcp port 22) and not (host 203.0.113.12 and tcp port 2222)"
 OVERLAY = "udp and host 10.87.0.9 and host 198.51.100.20 and port 51820"
 LOOK = Look(("eth0",), ("192.0.2.10",), "host", (22,))

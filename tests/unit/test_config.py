@@ -50,6 +50,12 @@ def test_a_dump_is_the_same_every_time() -> None:
         ({"keepalive": 0}, "keepalive is 0: write seconds from 1 to 25"),
         ({"keepalive": 26}, "keepalive is 26: write seconds from 1 to 25"),
         ({"surprise": 1}, "not one of this version"),
+        ({"paths": [{**document()["paths"][0], "uplink": "wlan 0"}]}, "'wlan 0' is no uplink: write the name of a"),
+        ({"paths": [{**document()["paths"][0], "uplink": "wgnet2"}]}, "'wgnet2' is no uplink"),
+        ({"paths": [{**document()["paths"][0], "uplink": 1}]}, "path uplink is 1: write text"),
+        ({"paths": [{**document()["paths"][0], "uplink": "wlan0", "name": "wgnet10000"}]}, "a name up to wgnet9999"),
+        ({"paths": [{**document()["paths"][0], "own_address": "10.64.0.7/32"}]}, "write the address that the provider"),
+        ({"paths": [{**document()["paths"][0], "own_address": "fd00::7"}]}, "exit's address is of another family"),
         ({"exit": None}, "not one of this version"),
         ({"exit": {"name": "exit"}}, "not one of this version"),
         ({"management_ports": ["22"]}, r"management_ports is \['22'\]: write a list of numbers"),
@@ -138,3 +144,10 @@ def test_where_both_are_damaged_the_file_itself_is_named(capsys: pytest.CaptureF
 def test_a_sound_file_is_used_whatever_came_up_before() -> None:
     other = config(scope="namespace")
     assert load(FakeSystem(files={PATH: dump(other), COPY: dump(CONFIG)})) == other
+
+
+def test_a_configuration_of_before_there_were_uplinks_is_read() -> None:
+    old = document()
+    for path in old["paths"]:
+        del path["uplink"], path["own_address"]
+    assert parse(old) == CONFIG

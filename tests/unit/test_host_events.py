@@ -6,7 +6,7 @@ import pytest
 from wg_migrate.host_events import routing_is_ours
 
 NEWLINK, NEWROUTE, DELROUTE, NEWRULE, DELRULE = 16, 24, 25, 32, 33
-IFNAME, TABLE, PRIORITY = 3, 15, 6
+IFNAME, OIF, TABLE, PRIORITY = 3, 4, 15, 6
 
 
 def message(kind: int, head: int, *attributes: tuple[int, bytes]) -> bytes:
@@ -41,6 +41,10 @@ OURS = [
     link(b"wg0"),
     route(DELROUTE, 254) + rule(DELRULE, 5741),
 ]
+UPLINK = [
+    link(b"wlan0"),
+    message(DELROUTE, 12, (OIF, word(7)), (TABLE, word(254))),
+]
 OTHERS = [
     route(DELROUTE, 254),
     rule(DELRULE, 5739),
@@ -58,6 +62,19 @@ BROKEN = [b"\0" * 7, b"\0" * 40, struct.pack("=IHHII", 10**9, NEWRULE, 0, 0, 0),
 @pytest.mark.parametrize("datagram", OURS)
 def test_what_is_ours_is_known(datagram: bytes | None) -> None:
     assert routing_is_ours(datagram)
+
+
+@pytest.mark.parametrize("datagram", UPLINK)
+def test_what_an_uplink_does_concerns_who_has_pinned_a_path_to_it(datagram: bytes) -> None:
+    assert routing_is_ours(datagram, ["wlan0"], {7})
+    assert not routing_is_ours(datagram, ["wlan1"], {8})
+    assert not routing_is_ours(datagram)
+
+
+def test_a_route_that_we_made_is_ours_in_any_table() -> None:
+    ours = bytearray(route(DELROUTE, 22529))
+    ours[16 + 5] = 87
+    assert routing_is_ours(bytes(ours))
 
 
 @pytest.mark.parametrize("datagram", OTHERS)

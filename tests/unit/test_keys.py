@@ -52,6 +52,29 @@ def test_a_given_key_replaces_another(key: Key) -> None:
     assert system.files["/k/c.psk"] == f"{key('n')}\n"
 
 
+def test_a_providers_private_key_is_written_replaced_and_never_told(key: Key) -> None:
+    system = host(key, {"/k/c.key": f"{key('o')}\n"})
+    want = keys.Wanted("/k", given_pairs={"b": key("b"), "c": key("n")})
+    assert bring_about(system, want) == [
+        "write the given private key to /k/b.key",
+        "replace the private key in /k/c.key by the given one",
+    ]
+    assert system.files == {"/k/b.key": f"{key('b')}\n", "/k/c.key": f"{key('n')}\n"}
+    assert set(system.modes.values()) == {0o600}
+    assert bring_about(system, want) == []
+    assert key("n") not in f"{want} {keys.describe(keys.read(system, want))}"
+    assert [action.words for action in keys.plan_absent(keys.read(system, want), want)] == [
+        "remove /k/b.key",
+        "remove /k/c.key",
+    ]
+
+
+def test_a_given_private_key_that_is_none_is_refused_without_telling_it(key: Key) -> None:
+    with pytest.raises(WgMigrateError, match="The private key given for 'b' is no WireGuard key") as error:
+        bring_about(host(key), keys.Wanted("/k", given_pairs={"b": key("b")[:40]}))
+    assert key("b")[:40] not in str(error.value)
+
+
 def test_a_key_that_others_can_read_is_closed(key: Key) -> None:
     system = host(key, {"/k/a.key": key("p")})
     assert bring_about(system, keys.Wanted("/k", pairs=("a",))) == ["set mode of /k/a.key to 0600 (was 0644)"]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_provider_file import OURS, TEXT
+from wg_migrate.keys import NO_PRESHARED_KEY
 
 FILTERS = Path(__file__).resolve().parents[2] / "filter_plugins" / "network.py"
 GROUPS = {"clients": ["client1", "client2"], "proxies": ["proxy1", "proxy2"], "exits": ["exit"], "all": ["localhost"]}
@@ -14,14 +16,19 @@ PEERS = ["proxy1", "proxy2", "exit"]
 
 
 @pytest.fixture(scope="module")
-def wg_network() -> Callable[..., dict[str, Any]]:
+def filters() -> dict[str, Callable[..., Any]]:
     spec = importlib.util.spec_from_file_location("network_filter", FILTERS)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: Callable[..., dict[str, Any]] = module.FilterModule().filters()["wg_network"]
+    found: dict[str, Callable[..., Any]] = module.FilterModule().filters()
     return found
+
+
+@pytest.fixture(scope="module")
+def wg_network(filters: dict[str, Callable[..., Any]]) -> Callable[..., dict[str, Any]]:
+    return filters["wg_network"]
 
 
 def hostvars(with_keys: list[str]) -> dict[str, dict[str, Any]]:
@@ -75,3 +82,48 @@ def test_errors_come_out_as_sentences(wg_network: Callable[..., dict[str, Any]])
     plan = wg_network({}, {})
     assert plan["hosts"] == {}
     assert len(plan["errors"]) == 3
+
+
+PATH = {"name": "provider", "config_file": "p.conf", "leaves_from": ["203.0.113.5"]}
+
+
+@pytest.mark.parametrize("named", ["p.conf", "{directory}/p.conf"])
+def test_a_providers_file_is_found_beside_the_inventory_and_its_keys_are_apart_from_the_plan(
+    filters: dict[str, Callable[..., Any]], tmp_path: Path, named: str
+) -> None:
+    (tmp_path / "p.conf").write_text(TEXT)
+    path = {**PATH, "config_file": named.format(directory=tmp_path)}
+    known = hostvars([])
+    known["client1"] |= {"inventory_dir": str(tmp_path), "client_foreign_paths": [path]}
+    told = filters["wg_network"](known, GROUPS)
+    assert told["errors"] == []
+    assert [each["proxy"] for each in told["hosts"]["client1"]["paths"]] == ["proxy1", "proxy2", "provider"]
+    assert len(told["hosts"]["client2"]["paths"]) == 2
+    assert OURS not in json.dumps(told)
+    keys = filters["wg_provider_keys"]([path], str(tmp_path))
+    assert keys == {"pairs": {"provider": OURS}, "preshared": {"provider": NO_PRESHARED_KEY}}
+
+
+@pytest.mark.parametrize("text", [b"$ANSIBLE_VAULT;1.1;AES256\n", b"\xff\xfe", bytes(70000), None])
+def test_a_file_that_is_no_text_is_refused(
+    filters: dict[str, Callable[..., Any]], tmp_path: Path, text: bytes | None
+) -> None:
+    if text is not None:
+        (tmp_path / "p.conf").write_bytes(text)
+    known = hostvars([])
+    known["client1"] |= {"inventory_dir": str(tmp_path), "client_foreign_paths": [PATH]}
+    (error,) = filters["wg_network"](known, GROUPS)["errors"]
+    assert "config_file 'p.conf' cannot be read" in error
+    assert filters["wg_provider_keys"]([PATH], str(tmp_path)) == {"pairs": {}, "preshared": {}}
+
+
+def test_who_was_heard_is_known_by_name_also_out_of_a_network(filters: dict[str, Callable[..., Any]]) -> None:
+    doors = [{"name": "proxy1", "address": "192.0.2.11"}, {"name": "provider", "address": "203.0.113.0/28"}]
+    doors.append({"name": "six", "address": "2001:db8::6"})
+    wg_senders = filters["wg_senders"]
+    assert wg_senders(["192.0.2.11", "203.0.113.3", "203.0.113.4"], doors) == {
+        "names": ["provider", "proxy1"],
+        "strangers": [],
+    }
+    assert wg_senders(["[2001:db8::6]", "192.0.2.100"], doors) == {"names": ["six"], "strangers": ["192.0.2.100"]}
+    assert wg_senders([], doors) == {"names": [], "strangers": []}

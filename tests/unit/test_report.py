@@ -105,6 +105,7 @@ def test_a_path_is_its_device_its_session_and_what_the_loop_says(host: FakeSyste
         **OF_PATH,
         "proxy": "proxy1",
         "endpoint": "192.0.2.11:51820",
+        "uplink": "",
         "present": True,
         "handshake_age": 42.0,
         "handshake_time": NOW - 42,

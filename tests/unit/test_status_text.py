@@ -161,6 +161,13 @@ def test_a_path_without_a_device_says_so_whatever_the_loop_thinks() -> None:
     assert "no device" in " ".join(row(table(changed), "wgnet2"))
 
 
+def test_a_path_that_is_pinned_says_by_which_uplink_it_leaves() -> None:
+    changed = state()
+    changed["paths"]["wgnet2"]["uplink"] = "wlan0"
+    assert "proxy2 by wlan0" in table(changed)
+    assert "proxy1 by" not in table(changed)
+
+
 def test_an_answer_of_another_version_is_shown_as_far_as_it_goes() -> None:
     table({**STATE, "loop": {"interval": 0.1, "switches": 3}})
     line({**STATE, "loop": {"interval": 0.1}})

@@ -13,6 +13,7 @@ from fake_system import Answer, FakeSystem
 from wg_migrate import nft, tunnel
 from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
+from wg_migrate.keys import NO_PRESHARED_KEY
 from wg_migrate.system import Outcome
 from wg_migrate.tunnel_have import SAVED_SYSCTLS, gather, parse_dump, strict_uplink
 from wg_migrate.tunnel_want import HOST, MARK, RESOLV_CONF, RESOLVED_CONF, readable, table_body
@@ -211,3 +212,8 @@ def test_a_second_peer_and_other_allowed_addresses_are_a_difference() -> None:
     assert sound["wgnet1"].peer == "PEER"
     for other in (dump("PEER", "STRANGER"), dump("STRANGER", "PEER"), dump("PEER", allowed="10.87.16.1/32"), dump()):
         assert parse_dump(other) != sound
+
+
+def test_no_preshared_key_is_one_of_zeros() -> None:
+    none, zeros = dump("PEER").replace("PSK", "(none)"), dump("PEER").replace("PSK", NO_PRESHARED_KEY)
+    assert parse_dump(none) == parse_dump(zeros) != parse_dump(dump("PEER"))

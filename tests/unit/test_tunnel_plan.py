@@ -13,13 +13,26 @@ from hypothesis import strategies as st
 from wg_migrate.config import Config, Path
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.tunnel_plan import Action, plan
-from wg_migrate.tunnel_want import ANY_PATH, HOST, LARGEST_PATH, Link, State, path_mark, readable, want
+from wg_migrate.tunnel_want import (
+    ANY_PATH,
+    HOST,
+    LARGEST_PATH,
+    Link,
+    State,
+    needs_loose_check,
+    path_mark,
+    readable,
+    table_body,
+    want,
+)
 
 THIRD = Path("wgnet3", "proxy3", "192.0.2.13", 51820, "PUBLIC-OF-PROXY3")
+PINNED = dataclasses.replace(CONFIG.paths[1], uplink="wlan0")
+WAY = {"wgnet2": "via 192.0.2.1 dev wlan0"}
 CONFIGS = [
     config(scope=scope, paths=paths, dns_servers=servers, userspace=userspace)
     for scope in ("host", "namespace")
-    for paths in (CONFIG.paths, CONFIG.paths[:1], CONFIG.paths[1:], [*CONFIG.paths, THIRD])
+    for paths in (CONFIG.paths, CONFIG.paths[:1], CONFIG.paths[1:], [*CONFIG.paths, THIRD], [CONFIG.paths[0], PINNED])
     for servers in ([], ["10.87.16.1"])
     for userspace in (False, True)
 ]
@@ -27,7 +40,7 @@ MANY_PORTS: dict[str, Any] = {"management_ports": list(range(1, 101))}  # from t
 
 
 def wanted(of: Config, strict: bool = True) -> State:
-    return want(of, KEYS, of.scope == "host" and strict)
+    return want(of, KEYS, strict and needs_loose_check(of), {name: WAY[name] for name in WAY if PINNED in of.paths})
 
 
 class Model:
@@ -266,3 +279,41 @@ def test_a_resolver_on_the_lan_is_not_asked_beside_the_tunnel() -> None:
     ]
     questions = [f"ipproto {protocol} dport 53 lookup 22343" for protocol in ("6", "17")]
     assert max(map(rules.index, questions)) < rules.index("to 192.168.1.0/24 lookup main")
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_a_pinned_path_has_a_mark_a_rule_and_a_table_of_its_own_in_the_host(scope: str) -> None:
+    state = wanted(config(scope=scope, paths=[CONFIG.paths[0], PINNED]))
+    assert state[("wireguard", "wgnet2")].mark == "0x5802"
+    assert state[("wireguard", "wgnet1")].mark == "0x5747"
+    rules = [words for key, words in state.items() if key[:3] == ("rule", HOST, "-4")]
+    assert "fwmark 0x5802/0xfffeffff lookup 22530" in rules
+    assert rules.index("fwmark 0x5802/0xfffeffff lookup 22530") == (0 if scope == "namespace" else len(rules) - 3)
+    assert state[("route", HOST, "-4", "22530", "0")] == "via 192.0.2.1 dev wlan0"
+    assert state[("route", HOST, "-4", "22530", "4278198272")] == "unreachable"
+
+
+@pytest.mark.parametrize("scope", ["host", "namespace"])
+def test_a_pinned_path_whose_uplink_is_away_has_no_way(scope: str) -> None:
+    pinned = config(scope=scope, paths=[CONFIG.paths[0], PINNED])
+    state = want(pinned, KEYS, False, {})
+    assert {key: value for key, value in state.items() if key[:4] == ("route", HOST, "-4", "22530")} == {
+        ("route", HOST, "-4", "22530", "4278198272"): "unreachable"
+    }
+    gone = [action for action in plan(wanted(pinned), state) if action.key[0] == "route"]
+    assert [(str(action)) for action in gone] == ["remove route host -4 22530 0"]
+
+
+def test_the_firewall_lets_a_pinned_path_to_its_proxy_by_its_own_mark_alone() -> None:
+    rules = table_body(HOST, config(paths=[CONFIG.paths[0], PINNED]))
+    assert "meta mark 0x5747 ip daddr . udp dport { 192.0.2.11 . 51820 } accept" in rules
+    assert "meta mark 0x15802 ip daddr 192.0.2.12 udp dport 51821 accept" in rules
+    assert 'meta mark { 0x5802, 0x15802 } oifname != "wlan0" counter drop' in rules
+
+
+def test_a_foreign_proxy_may_send_what_comes_from_the_exit_and_nothing_else() -> None:
+    foreign = dataclasses.replace(THIRD, own_address="10.64.0.7")
+    state = wanted(config(paths=[*CONFIG.paths, foreign]))
+    assert state[("wireguard", "wgnet3")].allowed == "192.0.2.20/32"
+    assert state[("wireguard", "wgnet2")].allowed == "0.0.0.0/0,::/0"
+    assert state[("link", "wgnet", "lo")].addresses == ("10.87.0.5/32",)

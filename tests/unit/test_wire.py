@@ -4,7 +4,7 @@ import ipaddress
 import struct
 
 import pytest
-from wg_migrate.wire import Allowed, parse, sort
+from wg_migrate.wire import Allowed, Sightings, merged, parse, sort
 
 IPV4, IPV6 = 0x0800, 0x86DD
 CLIENT, CLIENT6, LINK, PROXY6 = "192.0.2.10", "2001:db8::10", "fe80::10", "2001:db8::11"
@@ -51,3 +51,11 @@ def test_each_packet_of_ipv6_is_sorted(packet: bytes, count: str | None) -> None
 def test_half_a_header_is_no_packet() -> None:
     assert parse(IPV6, bytes(39)) is None
     assert parse(IPV4, bytes(19)) is None
+
+
+def test_what_was_seen_on_several_devices_is_one() -> None:
+    one = Sightings(wireguard=3, leaks=1, missed=2, examples=["first"])
+    assert merged([one, Sightings(wireguard=4, leaks=2, examples=["second"])]) == Sightings(
+        wireguard=7, leaks=3, missed=2, examples=["first", "second"]
+    )
+    assert merged([]) == Sightings()
