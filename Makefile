@@ -46,7 +46,7 @@ test-docs: bootstrap-tests  ## every command that a page tells to run; root
 test-fleet: bootstrap-tests  ## the front door, ansible-navigator and ansible-builder on the lab; root
 	@scripts/test fleet
 
-test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian 13 and 12; root, 20 minutes
+test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian 13 and 12; root
 	@scripts/bootstrap --vm
 	@scripts/test vm
 

@@ -96,9 +96,15 @@ def network_file(machine: Machine, servers: Iterable[str]) -> str:
 
 
 def name_servers() -> list[str]:
-    """Return the controller's servers for DNS as podman gave them to the container `web`: never one on a loopback."""
+    """Return the controller's servers for DNS as podman gave them to the container `web`: never one on a loopback.
+
+    Raises LabError where there is none: no package would be found.
+    """
     told = answer(podman("exec", machine("web").full_name, "cat", "/etc/resolv.conf")) or ""
-    return [line.split()[1] for line in told.splitlines() if line.startswith("nameserver ")]
+    servers = [line.split()[1] for line in told.splitlines() if line.startswith("nameserver ")]
+    if not servers:
+        raise LabError("this controller has no server for DNS that virtual machines could ask: see /etc/resolv.conf")
+    return servers
 
 
 def command(machine: Machine, image: GuestImage, chosen: Accelerator) -> list[str]:

@@ -101,6 +101,17 @@ def test_the_card_has_both_addresses_and_the_controllers_servers_for_dns() -> No
     configparser.RawConfigParser(strict=False).read_string(text)
 
 
+def test_the_servers_for_dns_are_those_that_podman_gave_web(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "podman", lambda *words: list(words))
+    monkeypatch.setattr(
+        guests, "answer", lambda _: "search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
+    )
+    assert guests.name_servers() == ["192.0.2.53", "2001:db8::53"]
+    monkeypatch.setattr(guests, "answer", lambda _: None)
+    with pytest.raises(LabError, match="no server for DNS"):
+        guests.name_servers()
+
+
 def test_what_a_kind_adds_to_a_machines_own_files_everybody_may_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
