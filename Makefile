@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PIN = .venv/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.12 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs test-fleet requirements
+.PHONY: help bootstrap bootstrap-tests bench demo up down test lint test-unit test-cloud test-kernel test-lab test-faults test-docs test-fleet test-vm requirements
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ test-docs: bootstrap-tests  ## every command that a page tells to run; root
 
 test-fleet: bootstrap-tests  ## the front door, ansible-navigator and ansible-builder on the lab; root
 	@scripts/test fleet
+
+test-vm: bootstrap-tests  ## virtual machines with a kernel of their own, Debian 13 and 12; root
+	@scripts/bootstrap --vm
+	@scripts/test vm
 
 requirements: bootstrap  ## pin the newest versions of requirements*.in in requirements*.txt
 	@$(PIN) --output-file requirements.txt requirements.in

@@ -57,10 +57,6 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(text.strip("[]"))  # as `wg` writes one of IPv6
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(text.strip("[]"))  # as `wg` writes one of IPv6
-
-
 class FilterModule:
     """What Ansible looks for in a filter plugin file."""
 

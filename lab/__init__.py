@@ -1,1 +1,4 @@
-"""The lab: five machines of podman's on one bridge that plays the Internet. Standard library only, Python >= 3.9."""
+"""The lab: five machines on one bridge that plays the Internet, podman's containers or most of them virtual machines.
+
+Standard library only, Python >= 3.9.
+"""

@@ -67,15 +67,14 @@ def exists(image: str) -> bool:
     return answer(podman("image", "exists", image)) is not None
 
 
-def ensure_images() -> str:
-    """Make the images that are missing and return their tag."""
+def ensure_images(targets: Collection[str]) -> str:
+    """Make the images of these TARGETS that are missing and return the tag of all."""
     mirror = own_mirror()
     tag = recipe_tag(RECIPE, mirror)
-    if all(exists(name_of(target, tag)) for target in TARGETS):
-        return tag
-    if not exists(BASE):
+    missing = [target for target in TARGETS if target in targets and not exists(name_of(target, tag))]
+    if missing and not exists(BASE):
         make_base(mirror)
-    for target in TARGETS:
+    for target in missing:
         with step(f"image of {target}: packages from {mirror}"):
             build(target, tag, mirror)
     return tag

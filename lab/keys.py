@@ -59,17 +59,21 @@ def ssh_config() -> str:
 
 def machine_id(machine: Machine) -> str:
     """Return the machine-id(5) of MACHINE: the same each time it is made, and not that of its neighbours."""
-    return hashlib.sha256(machine.container.encode()).hexdigest()[:32]
+    return hashlib.sha256(machine.full_name.encode()).hexdigest()[:32]
 
 
-def seed(machine: Machine) -> bytes:
-    """Return a tar archive of what sets MACHINE apart from its image, to be unpacked at its root."""
+def seed(machine: Machine, *more: tuple[str, str]) -> bytes:
+    """Return a tar archive of what sets MACHINE apart from its image, to be unpacked at its root.
+
+    MORE are files that its kind adds, each as path and text, which everybody may read.
+    """
     files = [
         ("etc/machine-id", f"{machine_id(machine)}\n", 0o444, 0),
         ("etc/ssh/ssh_host_ed25519_key", host_key(machine).read_text(), 0o600, 0),
         ("etc/ssh/ssh_host_ed25519_key.pub", public(host_key(machine)), 0o644, 0),
         (f"home/{USER}/.ssh/authorized_keys", public(USER_KEY), 0o600, USER_ID),
     ]
+    files += [(path, text, 0o644, 0) for path, text in more]
     if machine.image == "web":
         files += [
             ("etc/nginx/web.crt", CERTIFICATE.read_text(), 0o644, 0),

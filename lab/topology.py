@@ -26,8 +26,8 @@ class Machine:
     image: str = "host"
 
     @property
-    def container(self) -> str:
-        """Name of its container."""
+    def full_name(self) -> str:
+        """Name of its container, or of its virtual machine and that one's cable."""
         return f"wgm-{self.name}"
 
     @property

@@ -39,8 +39,8 @@ MEANT = {
 ELSEWHERE = {
     r"playbooks/(provision|destroy)\.yml": "tests/cloud",
     r"^export ": "tests/cloud",
-    r"^ansible-(builder|navigator)": "tests/fleet",
-    r"--vm$": "tests/vm",
+    r"^ansible-(builder|navigator) ": "tests/fleet",
+    r"--vm$|inventory/vm": "tests/vm",
 }
 """Commands whose place is not the lab, and the tests that run them."""
 ENDLESS = r"(scripts/|wgm )watch|--follow|--at laptop,proxy1"

@@ -74,7 +74,7 @@ def test_over_ipv6_it_is_the_other_address() -> None:
 
 
 def test_a_schedule_may_have_a_weight_for_it() -> None:
-    weights = {
+    weights: dict[str, Any] = {
         "migration_schedule": {
             "period": 0.1,
             "strategy": "weighted",

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import certificates, keys
+from lab import certificates, containers, keys
+from lab.containers import create_options, parse_containers
 from lab.controller import CAP_SYS_RESOURCE, containers_conf
 from lab.image import mirror_in, recipe_tag
 from lab.keys import machine_id, seed, ssh_config
-from lab.machines import Container, create_options, parse_containers, refuse_foreign
+from lab.kinds import Kind, Standing
+from lab.machines import refuse_foreign
 from lab.network import create_command
 from lab.runtime.rewrite_bundle import rewrite
 from lab.shell import LabError, tail
@@ -84,23 +86,26 @@ def listed(**about: Any) -> dict[str, Any]:
 def test_a_container_is_known_by_its_name_and_the_missing_ones_are_absent() -> None:
     labels = {"wg-migrate.lab": "/a", "wg-migrate.fingerprint": "f"}
     found = parse_containers([listed(Labels=labels), listed(Names=["other"])])
-    assert found["client"] == Container("running", 7, "/a", "f")
+    assert found["client"] == Standing("running", 7, "/a", "f")
     assert {found[m.name].state for m in MACHINES if m.name != "client"} == {"absent"}
 
 
+def client_only(there: Standing) -> dict[str, tuple[Kind, Standing]]:
+    """Return a lab that consists of a client at most."""
+    return {m.name: (containers, there if m.name == "client" else Standing()) for m in MACHINES}
+
+
 def test_the_lab_of_another_checkout_is_left_alone(tmp_path: Path) -> None:
-    have = {m.name: Container() for m in MACHINES}
-    refuse_foreign(have)
-    refuse_foreign(have | {"client": Container("running", 7, str(ROOT), "f")})
+    refuse_foreign(client_only(Standing()))
+    refuse_foreign(client_only(Standing("running", 7, str(ROOT), "f")))
     with pytest.raises(LabError, match=rf"a lab of {tmp_path} stands .*scripts/lab down"):
-        refuse_foreign(have | {"client": Container("exited", 0, str(tmp_path), "f")})
+        refuse_foreign(client_only(Standing("exited", 0, str(tmp_path), "f")))
     with pytest.raises(LabError, match="a lab of somebody else stands"):
-        refuse_foreign(have | {"client": Container("exited", 0, "", "f")})
+        refuse_foreign(client_only(Standing("exited", 0, "", "f")))
 
 
 def test_the_lab_of_a_checkout_that_is_gone_is_in_nobodys_way(tmp_path: Path) -> None:
-    have = {m.name: Container("running", 7, str(tmp_path / "gone"), "f") for m in MACHINES}
-    refuse_foreign(have)
+    refuse_foreign(client_only(Standing("running", 7, str(tmp_path / "gone"), "f")))
 
 
 def test_a_machine_keeps_addresses_and_card_for_good() -> None:

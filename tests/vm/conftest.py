@@ -1,0 +1,109 @@
+"""Four bare virtual machines and the lab's Internet, for each release of Debian: made once, deployed once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab.guest_image import RELEASES
+from lab.topology import machine
+from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, Lab
+
+HOSTS = (CLIENT, *PROXIES, EXIT)
+INVENTORY = ROOT / "inventory" / "vm"
+TOOLS = "fping iperf3"
+"""What the tests measure with, on the client: nothing that a role installs."""
+
+MADE, KEPT = "/dev/shm/molecule-made", "/var/cache/lab-made"
+"""Where molecule/shared/snapshot.py has what it wrote down, and a place that it does not look at."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The family of the addresses at which the hosts reach each other, and their addresses."""
+
+    version: int
+
+    def address(self, host: str) -> str:
+        """Return the address of a machine."""
+        return machine(host).address4 if self.version == 4 else machine(host).address6
+
+    def network(self) -> str:
+        """Return all of it as an inventory that stands beside another."""
+        addresses = {host: {"network_address": self.address(host)} for host in HOSTS}
+        return json.dumps({"all": {"hosts": addresses}})
+
+
+OUTSIDE = {"trixie": Outside(4), "bookworm": Outside(6)}
+"""Each family with one of them: what is specific to a family and a release at once would be a surprise."""
+
+
+class Guests(Lab):
+    """The virtual machines and the playbooks, which come to them by an inventory of their own."""
+
+    def __init__(self, release: str, addresses: Path) -> None:
+        self.release = release
+        self.outside = OUTSIDE[release]
+        self._inventories = ("-i", str(INVENTORY), "-i", str(addresses))
+        addresses.write_text(self.outside.network())
+
+    def playbook(self, name: str, *arguments: str, inventory: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a playbook and return how it ended."""
+        assert inventory is None
+        found = (*self._inventories, "-e", f"__lab_directory={ROOT}/build/lab")
+        return super().playbook(name, *found, *arguments)
+
+    def everywhere(self, work: Callable[[str], None]) -> None:
+        """Do something with all hosts at the same time."""
+        with ThreadPoolExecutor(len(HOSTS)) as pool:
+            list(pool.map(work, HOSTS))
+
+    def remember(self, host: str) -> None:
+        """Write down what a machine is, where a reboot leaves it alone."""
+        self.snapshot(host, "made")
+        self.run(host, f"cp {MADE} {KEPT}")
+
+    def differences(self, host: str) -> list[str]:
+        """Return how a machine differs from what was written down, a line each."""
+        self.run(host, f"cp {KEPT} {MADE}")
+        return self.snapshot(host, "compare")
+
+    @contextmanager
+    def netem(self, **words: str) -> Iterator[None]:
+        """Have what leaves these hosts treated by netem as its words say, while the block runs."""
+        for host, word in words.items():
+            self.run(host, f"tc qdisc add dev eth0 root netem limit 10000 {word}")
+        try:
+            yield
+        finally:
+            for host in words:
+                self.run(host, "tc qdisc delete dev eth0 root")
+
+
+@pytest.fixture(scope="session", params=RELEASES[::-1])
+def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guests:
+    """Return bare machines of a release, with the tools of the tests on the client and a snapshot of each."""
+    found = Guests(request.param, tmp_path_factory.mktemp(request.param) / "outside.json")
+    lab = [str(ROOT / "scripts" / "lab"), "reset", "--vm", "--release", request.param]
+    done = subprocess.run(lab, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found.run(CLIENT, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}", timeout=600)
+    found.everywhere(found.remember)
+    return found
+
+
+@pytest.fixture(scope="session")
+def deployed(guests: Guests) -> Guests:
+    """Return the machines with the network deployed as by the README, and the loop at 0.1 s."""
+    guests.play("site.yml")
+    guests.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    guests.wait_until_live()
+    return guests
