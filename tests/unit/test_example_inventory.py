@@ -79,7 +79,7 @@ def test_every_proposed_line_may_be_taken(tmp_path: Path) -> None:
         text = file.read_text()
         proposed += proposals(text)
         file.write_text(PROPOSED.sub(lambda match: match[1] + match[2] if "_" in match[3] else match[0], text))
-    (copy / "provider.conf").write_text(TEXT.replace("198.51.100.40", "203.0.113.40"))  # far from the proxies
+    (copy / "provider.conf").write_text(TEXT.replace("198.51.100.40", "192.0.2.40"))  # far from the proxies
     hostvars, groups = read(copy)
     for variables in hostvars.values():
         variables["inventory_dir"] = str(copy)  # Ansible adds it in a run
