@@ -164,7 +164,7 @@ def test_wireguard_go_that_dies_is_rebuilt(engine: Lab, unit: str) -> None:
     capture = Capture(lab.bridge(), LEAKS)
     lab.run(CLIENT, f"systemctl kill --signal KILL {unit}")
     time.sleep(1)
-    until(lambda: all_up(lab), "the device is there again, and its path is up")
+    until(lambda: all_up(lab) and lost_pings(lab, 3) == 0, "the device is there again, and its path is up")
     assert lost_pings(lab, 200) == 0
     assert capture.stop() == []
 
