@@ -41,10 +41,14 @@ class Host:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The hosts by name, clients first, then proxies and exits; and what the plan of the network tells each of them."""
+    """The hosts by name, clients first, then proxies and exits; and what the plan of the network tells each of them.
+
+    `directories` has for each the directory beside whose files Ansible looks for its variables, None for a bare name.
+    """
 
     hosts: dict[str, Host]
     plan: dict[str, dict[str, Any]]
+    directories: dict[str, str | None] = field(default_factory=dict)
 
     def of(self, role: str) -> list[str]:
         """Return the names of the hosts of a role."""
@@ -67,7 +71,8 @@ def load(sources: Sequence[str] = ()) -> Inventory:
         raise WgMigrateError(f"the inventory cannot be read: Ansible ended with status {done.returncode}") from None
     if "error" in found:
         raise WgMigrateError(found["error"])
-    return Inventory({each["name"]: _host(each) for each in found["hosts"]}, found["plan"])
+    hosts = {each["name"]: _host(each) for each in found["hosts"]}
+    return Inventory(hosts, found["plan"], {each["name"]: each["directory"] for each in found["hosts"]})
 
 
 def refuse_missing(sources: Sequence[str]) -> None:

@@ -58,6 +58,7 @@ def _host(name: str, role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         "role": role,
         "options": {key: None if options[key] is None else str(options[key]) for key in _OPTIONS},
         "become_password": None if become is None else str(become),
+        "directory": variables.get("inventory_dir"),
     }
 
 

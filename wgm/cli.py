@@ -8,9 +8,7 @@ import getpass
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,12 +16,10 @@ from wg_migrate.errors import WgMigrateError
 
 from observe import capture, watch
 from observe.hosts import refuse_missing
-from wgm import log, status
-from wgm.commands import COMMANDS, ROOT, migration, phases
-from wgm.log import Asked
-from wgm.play import play
-from wgm.record import Record
-from wgm.show import Show
+from wgm import devices, log, status
+from wgm.commands import COMMANDS, migration
+from wgm.run import asked_for
+from wgm.run import run as run_playbook
 from wgm.show import replay as show_again
 
 HANDED_OVER = {"watch": watch.main, "capture": capture.main}
@@ -51,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--replay", nargs="?", const="", metavar="LOG", help="show a run again, without LOG the last one")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, command in COMMANDS.items():
+        if " " in name:
+            continue
         each = commands.add_parser(name, help=command.help, description=f"Run {command.playbook}.", epilog=_STATUSES)
         _add_inventory(each)
         each.add_argument("-l", "--limit", metavar="HOST,...", help="only these hosts or groups")
@@ -60,12 +58,29 @@ def parser() -> argparse.ArgumentParser:
             what = "seconds between two switches, a schedule as JSON, or a file with one; without it the inventory's"
             each.add_argument("what", nargs="?", metavar="INTERVAL|SCHEDULE", help=what)
             each.add_argument("--stop", action="store_true", help="stop the loop")
+    _add_devices(
+        commands.add_parser("client", help="devices that Ansible cannot manage, such as phones: add, list, remove")
+    )
     each = commands.add_parser("status", help="what tunnel and loop of each client are doing", epilog=_STATUSES)
     _add_inventory(each)
     each.add_argument("--json", action="store_true", help="an object with each client's state, by its name")
     for name in HANDED_OVER:
         commands.add_parser(name, help=f"as scripts/{name}, with its arguments")
     return top
+
+
+def _add_devices(client: argparse.ArgumentParser) -> None:
+    verbs = client.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for verb, words in devices.VERBS.items():
+        each = verbs.add_parser(verb, help=words, description=f"{words[0].upper()}{words[1:]}.", epilog=_STATUSES)
+        _add_inventory(each)
+        if verb != "list":
+            each.add_argument("name", metavar="NAME", help="the device's name, such as phone")
+        if verb == "add":
+            each.add_argument(
+                "--exit", metavar="HOST", help="the exit that is to serve it; needed where there are several"
+            )
+            each.add_argument("--qr", action="store_true", help="draw it as a QR code, for the device's camera")
 
 
 def _add_inventory(command: argparse.ArgumentParser) -> None:
@@ -88,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         secret = getpass.getpass("BECOME password: ") if options.ask_become_pass else None
         if options.command == "status":
             return status.show(options.inventory, secret, options.json)
+        if options.command == "client":
+            return devices.do(words, options, secret)
         return run(words, options, secret)
     except WgMigrateError as error:
         print("\n".join(f"wgm: {line}" for line in str(error).splitlines()), file=sys.stderr)
@@ -102,28 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(words: Sequence[str], options: argparse.Namespace, secret: str | None) -> int:
-    """Run a command's playbook, show and log it, and return the exit status. Raises WgMigrateError for bad input."""
-    command = COMMANDS[options.command]
+    """Run a command's playbook and return the exit status. Raises WgMigrateError for bad input."""
     variables = migration(options.what, options.stop) if options.command == "migrate" else {}
-    asked = Asked(
-        words=tuple(words),
-        command=options.command,
-        playbook=command.playbook,
-        phases=tuple(phases(ROOT / command.playbook)),
-        inventory=tuple(each if "," in each else os.path.abspath(each) for each in options.inventory),
-        limit=options.limit,
-        options=tuple(f"--{word}" for word in ("check", "diff") if getattr(options, word)),
-        began=time.time(),
-    )
-    asked = replace(asked, total=log.total(asked))
-    with contextlib.closing(log.Log(asked)) as written, Show(asked, written.path) as show:
-
-        def take(record: Record) -> None:
-            written.write(record)
-            show.take(record)
-
-        ended = play(asked, variables, secret, take)
-        seconds = time.time() - asked.began
-        written.end(ended, seconds)
-        show.end(ended, seconds)
-    return ended
+    chosen = [f"--{word}" for word in ("check", "diff") if getattr(options, word)]
+    return run_playbook(asked_for(words, options.command, options.inventory, options.limit, chosen), variables, secret)

@@ -17,15 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Command:
-    """A playbook by a short name, and what may follow it: after success, and when it could not be done."""
+    """A playbook by a short name, and what may follow it: after success, when it could not be done, or was cut off."""
 
     playbook: str
     help: str
     next: str
     otherwise: str
+    cut_off: str = ""
 
 
 _AGAIN = "Put right what is named above and run it again: what is done already is not done twice."
+_NOT_ADDED = "The inventory is as it was, without the device. Put right what is named above and run it again."
+_NOT_REMOVED = (
+    "The device is out of the inventory, and its exit may still let it in: put right what is named above and run "
+    "scripts/wgm deploy, until it is done."
+)
 COMMANDS = {
     "deploy": Command(
         "site.yml",
@@ -56,6 +62,20 @@ COMMANDS = {
         "take everything away from the hosts again",
         "The hosts are as they were before.",
         _AGAIN,
+    ),
+    "client add": Command(
+        "playbooks/devices.yml",
+        "have an exit serve a device that Ansible cannot manage, and print its configuration, once",
+        "scripts/wgm client list names the devices, scripts/wgm client remove takes one away again.",
+        _NOT_ADDED,
+        _NOT_ADDED,
+    ),
+    "client remove": Command(
+        "playbooks/devices.yml",
+        "serve a device no more",
+        "The device is let in no more. Its configuration is of no use: delete it there.",
+        _NOT_REMOVED,
+        _NOT_REMOVED,
     ),
 }
 

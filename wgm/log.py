@@ -54,7 +54,7 @@ class Log:
     def __init__(self, asked: Asked, place: Path = PLACE) -> None:
         """Begin the file. Raises WgMigrateError where it cannot be made."""
         moment = time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(asked.began))
-        self.path = place / f"{moment}-{asked.command}-{os.getpid()}.jsonl"
+        self.path = place / f"{moment}-{asked.command.replace(' ', '-')}-{os.getpid()}.jsonl"
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

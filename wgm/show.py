@@ -20,16 +20,16 @@ SPEED = 10
 
 
 class Show:
-    """A run on standard output, from its first record to its end."""
+    """A run on standard output (or error), from its first record to its end."""
 
-    def __init__(self, asked: log.Asked, path: Path, speed: int = 1) -> None:
+    def __init__(self, asked: log.Asked, path: Path, speed: int = 1, to_stderr: bool = False) -> None:
         """Prepare. PATH is that of its log; the clock on the screen goes SPEED times as fast as time."""
         self.state = State(list(asked.phases), asked.total)
         self._asked = asked
         self._path = path
         self._speed = speed
         self._began = time.monotonic()
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, stderr=to_stderr)
         self._live: Live | None = None
 
     def __enter__(self) -> Show:
@@ -80,7 +80,7 @@ class Show:
         if self._console.is_terminal:
             self._console.print(Text(words), soft_wrap=True)
         else:
-            print(words, flush=True)
+            print(words, file=self._console.file, flush=True)
 
     def _stop(self) -> None:
         live, self._live = self._live, None
@@ -90,7 +90,7 @@ class Show:
 
 def _next(command: str, status: int | None) -> str:
     if status is None or status > 128:
-        return f"scripts/wgm {command} goes on where this was cut off."
+        return COMMANDS[command].cut_off or f"scripts/wgm {command} goes on where this was cut off."
     return COMMANDS[command].next if status == 0 else COMMANDS[command].otherwise
 
 

@@ -14,14 +14,17 @@ from .reading import shortened, shown
 
 DEFAULT_OVERLAY = "10.87.0.0/20"
 DEFAULT_INNER = "10.87.16.0/20"
+DEFAULT_DEVICE_INNER = "10.87.32.0/20"
 DEFAULT_OVERLAY6 = "fd5d:6a0c:87e1:1::/64"
 DEFAULT_INNER6 = "fd5d:6a0c:87e1:2::/64"
+DEFAULT_DEVICE_INNER6 = "fd5d:6a0c:87e1:3::/64"
 """Drawn at random once (RFC 4193, section 3.2)."""
 DEFAULT_PORT = 51820
+DEFAULT_DEVICE_PORT = 51821
 SCOPES = ("host", "namespace")
 LARGEST_UPLINK = 65535
 """Bytes: the most that an IP packet has (RFC 791, section 3.1)."""
-_OURS = re.compile(r"wg0|wgnet[0-9]*")
+_OURS = re.compile(r"wg0|wgdev|wgnet[0-9]*")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class Host:
         return int(self.variables.get("network_listen_port", DEFAULT_PORT))
 
     @property
+    def device_port(self) -> int:
+        """The UDP port at which this exit serves devices that do not migrate."""
+        return int(self.variables.get("network_device_port", DEFAULT_DEVICE_PORT))
+
+    @property
     def resolves(self) -> bool:
         """Whether this exit answers its clients' questions for DNS."""
         return self.variables.get("network_resolver", True) is True
@@ -106,6 +114,10 @@ VARIABLES = (
     "cloud_hosts",
     "network_address",
     "network_asn",
+    "network_device_inner",
+    "network_device_inner6",
+    "network_device_port",
+    "network_devices",
     "network_diversity",
     "network_exit",
     "network_inner",
@@ -192,16 +204,18 @@ _DEFAULTS = {
     "network_inner": DEFAULT_INNER,
     "network_overlay6": DEFAULT_OVERLAY6,
     "network_inner6": DEFAULT_INNER6,
+    "network_device_inner": DEFAULT_DEVICE_INNER,
+    "network_device_inner6": DEFAULT_DEVICE_INNER6,
 }
 
 
 def network_of(inventory: Inventory, variable: str) -> ipaddress.IPv4Network:
-    """Return the IPv4 overlay or inner network. Raises ValueError for text that is no network of hosts."""
+    """Return the IPv4 network of such a variable. Raises ValueError for text that is no network of hosts."""
     return read_network(_agreed(inventory, variable))
 
 
 def network6_of(inventory: Inventory, variable: str) -> ipaddress.IPv6Network:
-    """Return the IPv6 overlay or inner network. Raises ValueError for text that is none, or that is no /64."""
+    """Return the IPv6 network of such a variable. Raises ValueError for text that is none, or that is no /64."""
     try:
         network = ipaddress.IPv6Network(_agreed(inventory, variable))
         read_host_address6(str(network[1]))

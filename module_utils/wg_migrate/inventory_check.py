@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .addresses import read_host_address
+from .devices import device_errors
 from .diversity import diversity_of, read_as_number, read_diversity, read_label
 from .errors import WgMigrateError
 from .foreign import foreign_errors, foreign_of, shared_paths, smallest_uplink, uplink_errors
 from .inventory import (
+    DEFAULT_DEVICE_INNER,
+    DEFAULT_DEVICE_INNER6,
     DEFAULT_INNER,
     DEFAULT_INNER6,
     DEFAULT_OVERLAY,
@@ -46,6 +49,7 @@ def inventory_errors(inventory: Inventory) -> list[str]:
         *_choice_errors(inventory),
         *_path_errors(inventory),
         *_network_errors(inventory),
+        *_device_errors(inventory),
         *_uplink_errors(inventory.hosts),
         *_cloud_errors(inventory),
         *_diversity_errors(inventory),
@@ -110,6 +114,7 @@ def _choice_errors(inventory: Inventory) -> list[str]:
         "client_scope": _read_scope,
         "migration_interval": read_interval,
         "network_asn": read_as_number,
+        "network_device_port": _read_port,
         "network_diversity": read_diversity,
         "network_listen_port": _read_port,
         "network_provider": read_label,
@@ -206,6 +211,34 @@ def _network_errors(inventory: Inventory) -> list[str]:
             f"write two that do not, for example {DEFAULT_OVERLAY} and {DEFAULT_INNER}."
         )
     return errors
+
+
+def _device_errors(inventory: Inventory) -> list[str]:
+    """Tell what is wrong with devices and their networks; while no exit has any, others may be in these networks."""
+    try:
+        network = network_of(inventory, "network_device_inner")
+        if network.num_addresses < 4:
+            raise ValueError(f"{network} has no room for a device")
+    except ValueError as error:
+        wanted = f"write one IPv4 network for all hosts, for example {DEFAULT_DEVICE_INNER}"
+        return [f"network_device_inner: {error}: {wanted}."]
+    try:
+        network6 = network6_of(inventory, "network_device_inner6")
+    except ValueError as error:
+        wanted = f"write one IPv6 network for all hosts, for example {DEFAULT_DEVICE_INNER6}"
+        return [f"network_device_inner6: {error}: {wanted}."]
+    serving = [host for host in inventory.exits if host.variables.get("network_devices", []) != []]
+    if not serving:
+        return []
+    errors = _collision_errors(serving, "network_device_inner", network)
+    for variable in ("network_overlay", "network_inner"):
+        with contextlib.suppress(ValueError):  # told by _network_errors
+            if (other := network_of(inventory, variable)).overlaps(network):
+                errors.append(f"{variable} {other} and network_device_inner {network} overlap: write two that do not.")
+            if (other6 := network6_of(inventory, f"{variable}6")).overlaps(network6):
+                found = f"{variable}6 {other6} and network_device_inner6 {network6}"
+                errors.append(f"{found} overlap: write two that do not.")
+    return [*errors, *device_errors(serving, [host.name for host in inventory.hosts], network)]
 
 
 def _collision_errors(hosts: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .addresses import endpoint
+from .devices import devices_of
 from .diversity import diversity_of
 from .foreign import foreign_of, foreign_warnings, shared_paths, uplinks_of
 from .inventory import Host, Inventory, exit_address, exit_of, in_order, network6_of, network_of
@@ -184,12 +185,17 @@ def _proxy(inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
 
 def _exit(exit_host: Host, inventory: Inventory, addresses: _Addresses) -> dict[str, Any]:
     own = _exit_addresses(inventory)
+    devices, at_devices = _devices(exit_host, inventory)
+    asked_at = [*own, *(at_devices if devices else ())]
     return {
         "roles": ["exit_node", *(["resolver"] if exit_host.resolves else [])],
         **_server_keys("wg0"),
         "addresses": [str(each) for each in own],
-        "resolver_addresses": [str(each.ip) for each in own] if exit_host.resolves else [],
-        "resolver_clients": [str(each.network) for each in own],
+        "resolver_addresses": [str(each.ip) for each in asked_at] if exit_host.resolves else [],
+        "resolver_clients": [str(each.network) for each in asked_at],
+        "devices": devices,
+        "device_addresses": [str(each) for each in at_devices],
+        "device_endpoint": endpoint(exit_host.address, exit_host.device_port),
         "clients": [
             {
                 "name": client.name,
@@ -214,8 +220,28 @@ def _exit(exit_host: Host, inventory: Inventory, addresses: _Addresses) -> dict[
 
 def _exit_addresses(inventory: Inventory) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv6Interface]:
     """Return the addresses that an exit has inside: the first of each network, with its length."""
-    inner, inner6 = network_of(inventory, "network_inner"), network6_of(inventory, "network_inner6")
+    return _first_of(network_of(inventory, "network_inner"), network6_of(inventory, "network_inner6"))
+
+
+def _first_of(
+    network: ipaddress.IPv4Network, network6: ipaddress.IPv6Network
+) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv6Interface]:
     return (
-        ipaddress.IPv4Interface(f"{exit_address(inner)}/{inner.prefixlen}"),
-        ipaddress.IPv6Interface(f"{inner6[1]}/{inner6.prefixlen}"),
+        ipaddress.IPv4Interface(f"{exit_address(network)}/{network.prefixlen}"),
+        ipaddress.IPv6Interface(f"{network6[1]}/{network6.prefixlen}"),
     )
+
+
+def _devices(
+    exit_host: Host, inventory: Inventory
+) -> tuple[list[dict[str, str]], tuple[ipaddress.IPv4Interface, ipaddress.IPv6Interface]]:
+    """Return the devices that an exit serves, and its own addresses towards them."""
+    devices = devices_of(exit_host)
+    network = network_of(inventory, "network_device_inner")
+    network6 = network6_of(inventory, "network_device_inner6")
+    addresses6 = _alongside({each.name: each.address for each in devices}, network, network6)
+    told = [
+        {"name": each.name, "address": each.address, "address6": addresses6[each.name], "public_key": each.public_key}
+        for each in devices
+    ]
+    return told, _first_of(network, network6)
