@@ -71,7 +71,7 @@ COMMANDS = {
         _NOT_ADDED,
     ),
     "client remove": Command(
-        "playbooks/devices.yml",
+        "site.yml",
         "serve a device no more",
         "The device is let in no more. Its configuration is of no use: delete it there.",
         _NOT_REMOVED,

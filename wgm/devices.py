@@ -105,8 +105,9 @@ def _add(words: Sequence[str], options: argparse.Namespace, secret: str | None, 
 
 def _plain_words(name: str, exit_name: str, path: Path) -> str:
     return (
-        f"\nThis is shown once and kept nowhere: give it to {name} now.\n{path} remembers {name}, without its private key.\n"
-        f"{name} does not migrate: it has one path. Its network sees that all its traffic goes to {exit_name}, and when,\n"
+        f"\nThis is shown once and kept nowhere: give it to {name} now.\n"
+        f"{path} remembers {name}, without its private key.\n"
+        f"{name} does not migrate: it has one path. Its network sees that all its traffic goes to {exit_name}, when,\n"
         "and how much. No firewall of wg-migrate's keeps its packets in the tunnel: have its own settings block\n"
         "connections without VPN."
     )
@@ -153,7 +154,7 @@ def _print(configuration: str, as_qr: bool) -> None:
     drawn = io.StringIO()
     segno.make_qr(configuration, error="l").terminal(drawn, compact=True)
     # Cameras want dark on light, whatever colours the terminal has.
-    Console(highlight=False).print(Text(drawn.getvalue(), style="bright_white on black"), soft_wrap=True)
+    Console(highlight=False).print(Text(drawn.getvalue().rstrip("\n"), style="bright_white on black"), soft_wrap=True)
 
 
 class _Kept:

@@ -153,9 +153,15 @@ def rules(role: str, **inputs: Any) -> str:
         for name, value in yaml.safe_load((ROLES / role / place / "main.yml").read_text()).items()
     }
     template = (ROLES / role / "templates" / "nftables.j2").read_text()
-    texts = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in defaults.items()}
-    templar = Templar(loader=DataLoader(), variables={"ansible_facts": {}, **texts, **inputs})
+    templar = Templar(loader=DataLoader(), variables={"ansible_facts": {}, **_as_role(defaults), **inputs})
     return str(templar.template(trust_as_template(template)))
+
+
+def _as_role(value: Any) -> Any:
+    """Return what stands in a role's file as Ansible has it: a text, however deep, may be a template."""
+    if isinstance(value, dict):
+        return {name: _as_role(each) for name, each in value.items()}
+    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def load(body: str) -> None:

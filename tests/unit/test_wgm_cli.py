@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wg_migrate.errors import WgMigrateError
 
-from wgm import cli
+from wgm import cli, run
 from wgm.commands import COMMANDS, ROOT, migration, phases
 
 
@@ -47,7 +47,7 @@ def test_stop_stands_alone() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "play", None)
+    monkeypatch.setattr(run, "play", None)
 
 
 @pytest.mark.parametrize(
