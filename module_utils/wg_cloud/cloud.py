@@ -19,7 +19,7 @@ from .providers import IMAGES, PROVIDERS, Provider
 PARTS = ("proxy", "exit")
 LABEL = "wg-migrate-network"
 """Whatever bears it, with the network's name, is ours; nothing else is touched."""
-_KEYS = ("part", "provider", "region", "type", "image", "port")
+_KEYS = ("part", "provider", "region", "type", "image", "port", "device_port")
 # Both become one host name, and labels: RFC 1123, and https://docs.hetzner.cloud/#labels. Security groups of AWS must
 # not begin with sg-.
 _NAME = re.compile(r"(?!sg(?:-|$))[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
@@ -31,7 +31,10 @@ _WIDEST = 8
 
 @dataclass(frozen=True)
 class CloudHost:
-    """One machine as it is to be; `port` is the UDP port of its WireGuard."""
+    """One machine as it is to be; `port` is the UDP port of its WireGuard.
+
+    `device_port` is an exit's for devices that do not migrate (`network_device_port`), 0 where it serves none.
+    """
 
     name: str
     network: str
@@ -41,6 +44,7 @@ class CloudHost:
     type: str
     image: str
     port: int
+    device_port: int = 0
 
     @property
     def full_name(self) -> str:
@@ -130,7 +134,8 @@ def unseen_errors(hosts: list[CloudHost], files: Mapping[str, Mapping[str, Any]]
 def rules_of(host: CloudHost, management: Collection[str], proxies: Collection[str]) -> list[dict[str, Any]]:
     """Return what a provider's firewall is to let in, as the provider's module takes it.
 
-    Clients roam, so a proxy hears anyone; an exit hears the proxies' addresses only. Each client pings the exit through
+    Clients roam, so a proxy hears anyone; an exit hears the proxies' addresses only, and at another port anyone's
+    devices, if it serves any. Each client pings the exit through
     its proxies to see whether a path lives.
     """
     rules = [("tcp", 22, management)]
@@ -139,6 +144,8 @@ def rules_of(host: CloudHost, management: Collection[str], proxies: Collection[s
     elif proxies:
         sources = [f"{address}/32" for address in proxies]
         rules += [("udp", host.port, sources), ("icmp", 0, sources)]
+    if host.device_port:
+        rules.append(("udp", host.device_port, ["0.0.0.0/0"]))
     shape = _hetzner_rule if host.provider == "hetzner" else _aws_rule
     return [shape(protocol, port, sorted(set(sources))) for protocol, port, sources in rules]
 
@@ -219,7 +226,19 @@ def _read_host(name: object, entry: object, network: str) -> CloudHost:
         type=size,
         image=image,
         port=_read_port(entry.get("port", DEFAULT_PORT)),
+        device_port=_device_port(entry),
     )
+
+
+def _device_port(entry: Mapping[str, Any]) -> int:
+    if "device_port" not in entry:
+        return 0
+    if entry["part"] != "exit":
+        raise WgMigrateError("a proxy serves no devices: write device_port for an exit")
+    port = _read_port(entry["device_port"])
+    if port == entry.get("port", DEFAULT_PORT):
+        raise WgMigrateError(f"device_port {port} is its port, too, which only the proxies reach: write another one")
+    return port
 
 
 def _read_port(value: object) -> int:

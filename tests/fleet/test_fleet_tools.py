@@ -12,15 +12,8 @@ from tests.fleet.conftest import BIN, TOOLS
 from tests.lab.conftest import ROOT
 
 pytestmark = pytest.mark.lab
-ASK = """
-- name: Ask
-  hosts: localhost
-  connection: local
-  gather_facts: false
-  tasks:
-    - name: Tell
-      ansible.builtin.debug:
-        msg: "keys of hosts are compared: {{ lookup('config', 'HOST_KEY_CHECKING') }}"
+ASK = """[{hosts: localhost, connection: local, gather_facts: false, tasks: [{ansible.builtin.debug: {
+  msg: "keys of hosts are compared: {{ lookup('config', 'HOST_KEY_CHECKING') }}"}}]}]
 """
 
 

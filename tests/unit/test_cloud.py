@@ -78,7 +78,10 @@ def test_a_machine_is_known_by_its_labels() -> None:
         ({"port": 0}, "write a number from 1 to 65535"),
         ({"port": "51820"}, "write a number from 1 to 65535"),
         ({"port": True}, "write a number from 1 to 65535"),
-        ({"size": "cx23"}, "write part, provider, region, type, image, port"),
+        ({"device_port": 51821}, "a proxy serves no devices: write device_port for an exit"),
+        ({"part": "exit", "device_port": "51821"}, "write a number from 1 to 65535"),
+        ({"part": "exit", "device_port": 51820}, "device_port 51820 is its port, too"),
+        ({"size": "cx23"}, "write part, provider, region, type, image, port, device_port"),
     ],
     ids=repr,
 )
@@ -225,6 +228,11 @@ def test_an_exit_lets_in_the_proxies_alone() -> None:
         {"proto": "udp", "from_port": 51820, "to_port": 51820, "cidr_ip": sources},
         {"proto": "icmp", "from_port": 8, "to_port": -1, "cidr_ip": sources},
     ]
+
+
+def test_an_exit_that_serves_devices_lets_anyone_in_at_their_port() -> None:
+    rules = rules_of(host(part="exit", device_port=51821), ["192.0.2.1/32"], ["198.51.100.1"])
+    assert rules[3:] == [{"direction": "in", "protocol": "udp", "port": "51821", "source_ips": ["0.0.0.0/0"]}]
 
 
 def test_an_exit_without_proxies_hears_nobody() -> None:
