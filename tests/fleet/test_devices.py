@@ -163,7 +163,7 @@ def test_an_exit_that_is_not_reached_leaves_the_inventory_as_it_was(phone: Phone
     before = kept.read_text()
     away = tmp_path / "away.yml"
     away.write_text(f"all: {{hosts: {{{EXIT}: {{ansible_port: 1}}}}}}\n")
-    done = phone.wgm("client", "add", "tablet", "-i", str(away))
+    done = wgm("client", "add", "tablet", "-i", str(phone.inventory), "-i", str(away))
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{EXIT} cannot be reached by SSH at {EXIT_ADDRESS}" in done.stderr
     assert "The inventory is as it was, without the device." in done.stderr
@@ -200,6 +200,6 @@ def test_a_removal_takes_it_away_too(phone: Phone) -> None:
         phone.lab.run(EXIT, "find / -xdev -name '*wgdev*' -not -path '/proc/*'; ip -br link | grep wgdev", check=False)
         == ""
     )
-    assert phone.lab.run(EXIT, "sysctl -n net.ipv4.ip_forward").strip() == "0"
+    assert phone.lab.run(EXIT, "sysctl -n net.ipv6.conf.all.forwarding").strip() == "0"
     assert phone.wgm("client", "remove", "phone").returncode == 0
     assert phone.wgm("deploy").returncode == 0
