@@ -60,8 +60,15 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         ],
     ),
     "no proxies": (
-        both(empty("proxies"), variables(network_overlay="10.87.0.0/16", network_inner="10.87.16.0/20")),
-        ["no proxies: put at least one host into group 'proxies'", "overlap: write two that do not"],
+        both(
+            empty("proxies"),
+            variables(network_overlay="10.87.0.0/16", network_inner="10.87.16.0/20", network_uplink_mtu=1400),
+        ),
+        [
+            "no proxies: put at least one host into group 'proxies'",
+            "overlap: write two that do not",
+            "wg0 would have 1240 and needs 1280",
+        ],
     ),
     "two exits": (
         both(
@@ -80,8 +87,8 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         ["collides with client's address 198.18.51.10: write a network that nothing else uses"],
     ),
     "network around the uplink's": (
-        variables(network_inner="198.18.51.128/25", network_uplink_mtu=1400),
-        ["of its eth0: write a network that nothing else uses", "wg0 would have 1240 and needs 1280"],
+        variables(network_inner="198.18.51.128/25"),
+        ["of its eth0: write a network that nothing else uses"],
     ),
     "unreachable": (
         host("proxies", "wgnet2", ansible_host="198.18.51.99", ansible_timeout=2),
