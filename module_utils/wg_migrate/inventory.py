@@ -54,6 +54,18 @@ class Host:
         ]
         return list(dict.fromkeys([self.address, *own]))
 
+    def address_towards(self, other: Host) -> str | None:
+        """Return the address from which another host hears this one, None where no fact tells it.
+
+        It is of the family of the other's address: where this host's own is of the other family, that of its default
+        route. Raises ValueError where one of the two is no address.
+        """
+        family = ipaddress.ip_address(other.address).version
+        if ipaddress.ip_address(self.address).version == family:
+            return self.address
+        told = _mapping(_mapping(self.variables.get("ansible_facts")).get(f"default_ipv{family}")).get("address")
+        return told if isinstance(told, str) else None
+
     @property
     def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
         """The networks that this host's devices are in, other than ours; none before facts have been gathered."""

@@ -43,6 +43,7 @@ def inventory_errors(inventory: Inventory) -> list[str]:
     return _name_errors(inventory) or [
         *_group_errors(inventory),
         *_address_errors(inventory),
+        *_door_errors(inventory),
         *_choice_errors(inventory),
         *_path_errors(inventory),
         *_network_errors(inventory),
@@ -102,6 +103,25 @@ def _address_errors(inventory: Inventory) -> list[str]:
                 f"{owners[host.address]} and {host.name} have one address, {host.address}: "
                 "give each host its own ansible_host or network_address."
             )
+    return errors
+
+
+def _door_errors(inventory: Inventory) -> list[str]:
+    """Tell which proxies an exit would not let in, since their addresses of its family are not known.
+
+    Before an exit's facts are there nothing is wrong: those of the proxies come at the same time.
+    """
+    errors = []
+    for exit_host in inventory.exits:
+        for proxy in inventory.proxies:
+            with contextlib.suppress(ValueError):  # told by _address_errors
+                if exit_host.devices and proxy.address_towards(exit_host) is None:
+                    family = f"IPv{ipaddress.ip_address(exit_host.address).version}"
+                    errors.append(
+                        f"{proxy.name} goes on to {exit_host.name} over {family} (to {exit_host.address}), and it is "
+                        f"not known from which address: give {proxy.name} a default route of {family}; where --limit "
+                        f"leaves {proxy.name} out, run without it."
+                    )
     return errors
 
 
