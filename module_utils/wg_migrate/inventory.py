@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Union
 
 from .addresses import read_host_address4, read_host_address6
 from .reading import shortened, shown
@@ -21,6 +21,7 @@ DEFAULT_PORT = 51820
 SCOPES = ("host", "namespace")
 LARGEST_UPLINK = 65535
 """Bytes: the most that an IP packet has (RFC 791, section 3.1)."""
+IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _OURS = re.compile(r"wg0|wgnet[0-9]*")
 
 
@@ -67,14 +68,18 @@ class Host:
         return told if isinstance(told, str) else None
 
     @property
-    def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
-        """The networks that this host's devices are in, other than ours; none before facts have been gathered."""
-        found = {}
+    def uplinks(self) -> list[tuple[str, IPNetwork]]:
+        """The networks that this host's devices are in, by device, other than ours; none before facts are gathered."""
+        found: list[tuple[str, IPNetwork]] = []
         for name, device in self.devices.items():
-            ipv4 = _mapping(device.get("ipv4"))
-            if not _OURS.fullmatch(name) and "network" in ipv4 and "netmask" in ipv4:
+            if _OURS.fullmatch(name):
+                continue
+            ipv4, ipv6 = _mapping(device.get("ipv4")), device.get("ipv6")
+            with contextlib.suppress(ValueError):
+                found.append((name, ipaddress.IPv4Network(f"{ipv4.get('network')}/{ipv4.get('netmask')}")))
+            for each in map(_mapping, ipv6 if isinstance(ipv6, (list, tuple)) else []):
                 with contextlib.suppress(ValueError):
-                    found[name] = ipaddress.IPv4Network(f"{ipv4['network']}/{ipv4['netmask']}")
+                    found.append((name, ipaddress.IPv6Interface(f"{each.get('address')}/{each.get('prefix')}").network))
         return found
 
     @property

@@ -23,6 +23,7 @@ from .inventory import (
     SCOPES,
     Host,
     Inventory,
+    IPNetwork,
     as_text,
     exit_address,
     exit_of,
@@ -205,36 +206,54 @@ def _whole(value: object) -> int:
 
 
 def _network_errors(inventory: Inventory) -> list[str]:
-    networks: dict[str, ipaddress.IPv4Network] = {}
-    errors = []
-    for variable, example in (("network_overlay", DEFAULT_OVERLAY), ("network_inner", DEFAULT_INNER)):
-        try:
-            networks[variable] = network_of(inventory, variable)
-        except ValueError as error:
-            errors.append(f"{variable}: {error}: write one IPv4 network for all hosts, for example {example}.")
-    for variable, example in (("network_overlay6", DEFAULT_OVERLAY6), ("network_inner6", DEFAULT_INNER6)):
-        try:
-            network6_of(inventory, variable)
-        except ValueError as error:
-            errors.append(f"{variable}: {error}: write one IPv6 network for all hosts, for example {example}.")
+    networks, errors = _read_networks(inventory)
     for variable, network in networks.items():
-        errors += _room_errors(inventory.clients, variable, network)
+        if isinstance(network, ipaddress.IPv4Network):
+            errors += _room_errors(inventory.clients, variable, network)
         errors += _collision_errors(inventory.hosts, variable, network)
-    if len(networks) == 2 and networks["network_overlay"].overlaps(networks["network_inner"]):
-        errors.append(
-            f"network_overlay {networks['network_overlay']} and network_inner {networks['network_inner']} overlap: "
-            f"write two that do not, for example {DEFAULT_OVERLAY} and {DEFAULT_INNER}."
-        )
+    pairs = (
+        ("network_overlay", DEFAULT_OVERLAY, "network_inner", DEFAULT_INNER),
+        ("network_overlay6", DEFAULT_OVERLAY6, "network_inner6", DEFAULT_INNER6),
+    )
+    errors += [
+        f"{overlay} {networks[overlay]} and {inner} {networks[inner]} overlap: write two that do not, for example "
+        f"{overlay_example} and {inner_example}."
+        for overlay, overlay_example, inner, inner_example in pairs
+        if {overlay, inner} <= networks.keys() and _overlap(networks[overlay], networks[inner])
+    ]
     return errors
 
 
-def _collision_errors(hosts: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:
+def _read_networks(inventory: Inventory) -> tuple[dict[str, IPNetwork], list[str]]:
+    """Return our networks by their variables, and why some of them are none."""
+    networks: dict[str, IPNetwork] = {}
+    errors = []
+    readers: tuple[tuple[str, Callable[[Inventory, str], IPNetwork], str, str], ...] = (
+        ("network_overlay", network_of, "IPv4", DEFAULT_OVERLAY),
+        ("network_inner", network_of, "IPv4", DEFAULT_INNER),
+        ("network_overlay6", network6_of, "IPv6", DEFAULT_OVERLAY6),
+        ("network_inner6", network6_of, "IPv6", DEFAULT_INNER6),
+    )
+    for variable, read, family, example in readers:
+        try:
+            networks[variable] = read(inventory, variable)
+        except ValueError as error:
+            errors.append(f"{variable}: {error}: write one {family} network for all hosts, for example {example}.")
+    return networks, errors
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    """Tell whether two networks have addresses in common; those of two families have none."""
+    return one.version == other.version and one.overlaps(other)
+
+
+def _collision_errors(hosts: list[Host], variable: str, network: IPNetwork) -> list[str]:
     """Tell which hosts have their address, or the network of a device, in a network that is to be ours."""
     errors = []
     for host in hosts:
-        used = {f"network {uplink} of its {name}" for name, uplink in host.uplinks.items() if uplink.overlaps(network)}
+        used = {f"network {uplink} of its {name}" for name, uplink in host.uplinks if _overlap(uplink, network)}
         with contextlib.suppress(ValueError):  # told by _address_errors
-            if ipaddress.IPv4Address(host.address) in network:
+            if ipaddress.ip_address(host.address) in network:
                 used.add(f"address {host.address}")
         errors += [
             f"{variable} {network} collides with {host.name}'s {what}: write a network that nothing else uses."
