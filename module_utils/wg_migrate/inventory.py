@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Union
 
 from .addresses import read_host_address4, read_host_address6
 from .reading import shortened, shown
@@ -24,6 +24,7 @@ DEFAULT_DEVICE_PORT = 51821
 SCOPES = ("host", "namespace")
 LARGEST_UPLINK = 65535
 """Bytes: the most that an IP packet has (RFC 791, section 3.1)."""
+IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _OURS = re.compile(r"wg0|wgdev|wgnet[0-9]*")
 
 
@@ -57,15 +58,31 @@ class Host:
         ]
         return list(dict.fromkeys([self.address, *own]))
 
+    def address_towards(self, other: Host) -> str | None:
+        """Return the address from which another host hears this one, None where no fact tells it.
+
+        It is of the family of the other's address: where this host's own is of the other family, that of its default
+        route. Raises ValueError where one of the two is no address.
+        """
+        family = ipaddress.ip_address(other.address).version
+        if ipaddress.ip_address(self.address).version == family:
+            return self.address
+        told = _mapping(_mapping(self.variables.get("ansible_facts")).get(f"default_ipv{family}")).get("address")
+        return told if isinstance(told, str) else None
+
     @property
-    def uplinks(self) -> dict[str, ipaddress.IPv4Network]:
-        """The networks that this host's devices are in, other than ours; none before facts have been gathered."""
-        found = {}
+    def uplinks(self) -> list[tuple[str, IPNetwork]]:
+        """The networks that this host's devices are in, by device, other than ours; none before facts are gathered."""
+        found: list[tuple[str, IPNetwork]] = []
         for name, device in self.devices.items():
-            ipv4 = _mapping(device.get("ipv4"))
-            if not _OURS.fullmatch(name) and "network" in ipv4 and "netmask" in ipv4:
+            if _OURS.fullmatch(name):
+                continue
+            ipv4, ipv6 = _mapping(device.get("ipv4")), device.get("ipv6")
+            with contextlib.suppress(ValueError):
+                found.append((name, ipaddress.IPv4Network(f"{ipv4.get('network')}/{ipv4.get('netmask')}")))
+            for each in map(_mapping, ipv6 if isinstance(ipv6, (list, tuple)) else []):
                 with contextlib.suppress(ValueError):
-                    found[name] = ipaddress.IPv4Network(f"{ipv4['network']}/{ipv4['netmask']}")
+                    found.append((name, ipaddress.IPv6Interface(f"{each.get('address')}/{each.get('prefix')}").network))
         return found
 
     @property

@@ -26,6 +26,7 @@ from .inventory import (
     SCOPES,
     Host,
     Inventory,
+    IPNetwork,
     as_text,
     exit_address,
     exit_of,
@@ -39,6 +40,17 @@ from .schedule import fit, parse
 _DIGITS = re.compile(r"[0-9]{1,6}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """It names key files, too (keys.py)."""
+_Readers = tuple[tuple[str, Callable[[Inventory, str], IPNetwork], str, str], ...]
+_NETWORKS: _Readers = (
+    ("network_overlay", network_of, "IPv4", DEFAULT_OVERLAY),
+    ("network_inner", network_of, "IPv4", DEFAULT_INNER),
+    ("network_overlay6", network6_of, "IPv6", DEFAULT_OVERLAY6),
+    ("network_inner6", network6_of, "IPv6", DEFAULT_INNER6),
+)
+_DEVICE_NETWORKS: _Readers = (
+    ("network_device_inner", network_of, "IPv4", DEFAULT_DEVICE_INNER),
+    ("network_device_inner6", network6_of, "IPv6", DEFAULT_DEVICE_INNER6),
+)
 
 
 def inventory_errors(inventory: Inventory) -> list[str]:
@@ -46,6 +58,7 @@ def inventory_errors(inventory: Inventory) -> list[str]:
     return _name_errors(inventory) or [
         *_group_errors(inventory),
         *_address_errors(inventory),
+        *_door_errors(inventory),
         *_choice_errors(inventory),
         *_path_errors(inventory),
         *_network_errors(inventory),
@@ -106,6 +119,25 @@ def _address_errors(inventory: Inventory) -> list[str]:
                 f"{owners[host.address]} and {host.name} have one address, {host.address}: "
                 "give each host its own ansible_host or network_address."
             )
+    return errors
+
+
+def _door_errors(inventory: Inventory) -> list[str]:
+    """Tell which proxies an exit would not let in, since their addresses of its family are not known.
+
+    Before an exit's facts are there nothing is wrong: those of the proxies come at the same time.
+    """
+    errors = []
+    for exit_host in inventory.exits:
+        for proxy in inventory.proxies:
+            with contextlib.suppress(ValueError):  # told by _address_errors
+                if exit_host.devices and proxy.address_towards(exit_host) is None:
+                    family = f"IPv{ipaddress.ip_address(exit_host.address).version}"
+                    errors.append(
+                        f"{proxy.name} goes on to {exit_host.name} over {family} (to {exit_host.address}), and it is "
+                        f"not known from which address: give {proxy.name} a default route of {family}; where --limit "
+                        f"leaves {proxy.name} out, run without it."
+                    )
     return errors
 
 
@@ -190,64 +222,69 @@ def _whole(value: object) -> int:
 
 
 def _network_errors(inventory: Inventory) -> list[str]:
-    networks: dict[str, ipaddress.IPv4Network] = {}
-    errors = []
-    for variable, example in (("network_overlay", DEFAULT_OVERLAY), ("network_inner", DEFAULT_INNER)):
-        try:
-            networks[variable] = network_of(inventory, variable)
-        except ValueError as error:
-            errors.append(f"{variable}: {error}: write one IPv4 network for all hosts, for example {example}.")
-    for variable, example in (("network_overlay6", DEFAULT_OVERLAY6), ("network_inner6", DEFAULT_INNER6)):
-        try:
-            network6_of(inventory, variable)
-        except ValueError as error:
-            errors.append(f"{variable}: {error}: write one IPv6 network for all hosts, for example {example}.")
+    networks, errors = _read_networks(inventory, _NETWORKS)
     for variable, network in networks.items():
-        errors += _room_errors(inventory.clients, variable, network)
+        if isinstance(network, ipaddress.IPv4Network):
+            errors += _room_errors(inventory.clients, variable, network)
         errors += _collision_errors(inventory.hosts, variable, network)
-    if len(networks) == 2 and networks["network_overlay"].overlaps(networks["network_inner"]):
-        errors.append(
-            f"network_overlay {networks['network_overlay']} and network_inner {networks['network_inner']} overlap: "
-            f"write two that do not, for example {DEFAULT_OVERLAY} and {DEFAULT_INNER}."
-        )
+    pairs = (
+        ("network_overlay", DEFAULT_OVERLAY, "network_inner", DEFAULT_INNER),
+        ("network_overlay6", DEFAULT_OVERLAY6, "network_inner6", DEFAULT_INNER6),
+    )
+    errors += [
+        f"{overlay} {networks[overlay]} and {inner} {networks[inner]} overlap: write two that do not, for example "
+        f"{overlay_example} and {inner_example}."
+        for overlay, overlay_example, inner, inner_example in pairs
+        if {overlay, inner} <= networks.keys() and _overlap(networks[overlay], networks[inner])
+    ]
     return errors
 
 
 def _device_errors(inventory: Inventory) -> list[str]:
     """Tell what is wrong with devices and their networks; while no exit has any, others may be in these networks."""
-    try:
-        network = network_of(inventory, "network_device_inner")
-        if network.num_addresses < 4:
-            raise ValueError(f"{network} has no room for a device")
-    except ValueError as error:
-        wanted = f"write one IPv4 network for all hosts, for example {DEFAULT_DEVICE_INNER}"
-        return [f"network_device_inner: {error}: {wanted}."]
-    try:
-        network6 = network6_of(inventory, "network_device_inner6")
-    except ValueError as error:
-        wanted = f"write one IPv6 network for all hosts, for example {DEFAULT_DEVICE_INNER6}"
-        return [f"network_device_inner6: {error}: {wanted}."]
+    networks, errors = _read_networks(inventory, _DEVICE_NETWORKS)
+    inner = networks.get("network_device_inner")
+    if inner is not None and inner.num_addresses < 4:
+        errors.append(f"network_device_inner {inner} is too small for a device. Write a larger one, for example a /24.")
     serving = [host for host in inventory.exits if host.variables.get("network_devices", []) != []]
-    if not serving:
-        return []
-    errors = _collision_errors(serving, "network_device_inner", network)
-    for variable in ("network_overlay", "network_inner"):
-        with contextlib.suppress(ValueError):  # told by _network_errors
-            if (other := network_of(inventory, variable)).overlaps(network):
-                errors.append(f"{variable} {other} and network_device_inner {network} overlap: write two that do not.")
-            if (other6 := network6_of(inventory, f"{variable}6")).overlaps(network6):
-                found = f"{variable}6 {other6} and network_device_inner6 {network6}"
-                errors.append(f"{found} overlap: write two that do not.")
-    return [*errors, *device_errors(serving, [host.name for host in inventory.hosts], network)]
+    if errors or not serving:
+        return errors
+    ours, _ = _read_networks(inventory, _NETWORKS)
+    for variable, network in networks.items():
+        errors += _collision_errors(serving, variable, network)
+        errors += [
+            f"{name} {other} and {variable} {network} overlap: write two that do not."
+            for name, other in ours.items()
+            if _overlap(other, network)
+        ]
+    names = [host.name for host in inventory.hosts]
+    return [*errors, *device_errors(serving, names, network_of(inventory, "network_device_inner"))]
 
 
-def _collision_errors(hosts: list[Host], variable: str, network: ipaddress.IPv4Network) -> list[str]:
+def _read_networks(inventory: Inventory, readers: _Readers) -> tuple[dict[str, IPNetwork], list[str]]:
+    """Return our networks by their variables, and why some of them are none."""
+    networks: dict[str, IPNetwork] = {}
+    errors = []
+    for variable, read, family, example in readers:
+        try:
+            networks[variable] = read(inventory, variable)
+        except ValueError as error:
+            errors.append(f"{variable}: {error}: write one {family} network for all hosts, for example {example}.")
+    return networks, errors
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    """Tell whether two networks have addresses in common; those of two families have none."""
+    return one.version == other.version and one.overlaps(other)
+
+
+def _collision_errors(hosts: list[Host], variable: str, network: IPNetwork) -> list[str]:
     """Tell which hosts have their address, or the network of a device, in a network that is to be ours."""
     errors = []
     for host in hosts:
-        used = {f"network {uplink} of its {name}" for name, uplink in host.uplinks.items() if uplink.overlaps(network)}
+        used = {f"network {uplink} of its {name}" for name, uplink in host.uplinks if _overlap(uplink, network)}
         with contextlib.suppress(ValueError):  # told by _address_errors
-            if ipaddress.IPv4Address(host.address) in network:
+            if ipaddress.ip_address(host.address) in network:
                 used.add(f"address {host.address}")
         errors += [
             f"{variable} {network} collides with {host.name}'s {what}: write a network that nothing else uses."

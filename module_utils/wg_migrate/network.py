@@ -206,7 +206,12 @@ def _exit(exit_host: Host, inventory: Inventory, addresses: _Addresses) -> dict[
             if exit_of(client, inventory.exits) is exit_host
         ],
         "proxies": [
-            *({"name": proxy.name, "address": proxy.address} for proxy in inventory.proxies),
+            *(
+                {"name": proxy.name, "address": address}
+                for proxy in inventory.proxies
+                # Unknown only before the facts (inventory_check.py); nothing is built by that plan.
+                if (address := proxy.address_towards(exit_host))
+            ),
             *(
                 {"name": foreign.name, "address": network}
                 for client in inventory.clients

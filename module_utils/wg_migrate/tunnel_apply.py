@@ -112,8 +112,10 @@ def _make_link(system: System, action: Action, _config: Config) -> None:
     link: Link = action.value
     before = set(action.before.addresses) if action.before else set()
     if any(":" in address for address in link.addresses):
-        # On a host that has IPv6 off by default it is on in the tunnel all the same.
-        system.run([*_in(namespace), "sysctl", "-q", "-w", f"net.ipv6.conf.{name}.disable_ipv6=0"])
+        # On a host that has IPv6 off by default it is on in the tunnel all the same. The kernel's own WireGuard gives
+        # itself no link-local address; any other device would, and ask for routers by it (addr_gen_mode 1: none).
+        settings = [f"net.ipv6.conf.{name}.{setting}" for setting in ("disable_ipv6=0", "addr_gen_mode=1")]
+        system.run([*_in(namespace), "sysctl", "-q", "-w", *settings])
     size = [] if link.mtu is None else ["mtu", str(link.mtu)]
     # The address first: a device that is up without one would be asked for routes it can't answer.
     for address in link.addresses:

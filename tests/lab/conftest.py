@@ -86,6 +86,15 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.2)
 
 
+def health(lab: Lab) -> dict[str, str]:
+    return {name: path["health"] for name, path in lab.status()["paths"].items()}
+
+
+def all_up(lab: Lab) -> bool:
+    state = lab.status()
+    return bool(state["up"]) and state["loop"] is not None and set(health(lab).values()) == {"up"}
+
+
 class Capture:
     """tcpdump on the bridge, outside the machines: only what its filter lets through is counted."""
 
@@ -137,7 +146,8 @@ def fresh(deployed_afterwards: Lab) -> Lab:
 
 
 @pytest.fixture
-def interval(deployed: Lab) -> Iterator[Lab]:
-    """Lend the deployed lab, whose loop a test may stop or change: it runs at 0.1 s again afterwards."""
+def engine(deployed: Lab) -> Iterator[Lab]:
+    """Lend the deployed lab, whose running loop a test may disturb: it is as it was afterwards, without a playbook."""
     yield deployed
-    deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    deployed.run(CLIENT, "systemctl start wg-migrate-loop; echo '{\"period\": 0.1}' | wg-migrate schedule -")
+    until(lambda: all_up(deployed), "all is as it was")

@@ -34,7 +34,7 @@ tunnel wg0 "$(value "c['exit']['name']")" "$(value "c['exit']['public_key']")" "
 ip route add "$web_address/32" dev wg0
 sleep 3
 
-iperf3 -c "$web_address" -t 15 >/dev/null &
+iperf3 -c "$web_address" -t 6 >/dev/null &
 download=$!
 from=1 to=2
 while kill -0 "$download" 2>/dev/null; do

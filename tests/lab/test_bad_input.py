@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,46 +39,77 @@ def empty(group: str) -> Change:
     return lambda inventory: hosts(inventory, group).clear()
 
 
-CASES: dict[str, tuple[Change, str]] = {
-    "interval 0": (variables(migration_interval=0), "write a number of seconds from 0.001 to 86400"),
-    "interval nan": (variables(migration_interval="nan"), "write a number of seconds from 0.001 to 86400"),
-    "no exit": (empty("exits"), "no exits: put at least one host into group 'exits'"),
-    "no proxies": (empty("proxies"), "no proxies: put at least one host into group 'proxies'"),
-    "two exits": (host("exits", "exit2", ansible_host="198.18.51.21"), "write network_exit: exit for it"),
-    "one address twice": (
-        host("proxies", "wgnet2", ansible_host="198.18.51.11"),
-        "wgnet1 and wgnet2 have one address, 198.18.51.11: give each host its own",
+def both(*changes: Change) -> Change:
+    """Return all of these changes as one."""
+
+    def change(inventory: Inventory) -> None:
+        for one in changes:
+            one(inventory)
+
+    return change
+
+
+# What is wrong for one reason each, or is told at once for several: each costs a run of site.yml.
+CASES: dict[str, tuple[Change, list[str]]] = {
+    "no exit": (
+        both(empty("exits"), variables(migration_interval=0, client_scope="machine")),
+        [
+            "no exits: put at least one host into group 'exits'",
+            "write host (all traffic of the machine) or namespace",
+            "write a number of seconds from 0.001 to 86400",
+        ],
     ),
-    "networks overlap": (
-        variables(network_overlay="10.87.0.0/16", network_inner="10.87.16.0/20"),
-        "overlap: write two that do not",
+    "no proxies": (
+        both(
+            empty("proxies"),
+            variables(network_overlay="10.87.0.0/16", network_inner="10.87.16.0/20", network_uplink_mtu=1400),
+        ),
+        [
+            "no proxies: put at least one host into group 'proxies'",
+            "overlap: write two that do not",
+            "wg0 would have 1240 and needs 1280",
+        ],
     ),
-    "network too small": (variables(network_overlay="10.99.0.0/31"), "Write a larger one, for example a /24"),
-    "network of the uplink": (
+    "two exits": (
+        both(
+            host("exits", "exit2", ansible_host="198.18.51.21"),
+            host("proxies", "wgnet2", ansible_host="198.18.51.11"),
+            variables(network_overlay="10.99.0.0/31"),
+        ),
+        [
+            "write network_exit: exit for it",
+            "wgnet1 and wgnet2 have one address, 198.18.51.11: give each host its own",
+            "Write a larger one, for example a /24",
+        ],
+    ),
+    "networks of the uplink": (
         variables(network_inner="198.18.51.0/24"),
-        "collides with client's address 198.18.51.10: write a network that nothing else uses",
+        ["collides with client's address 198.18.51.10: write a network that nothing else uses"],
     ),
     "network around the uplink's": (
         variables(network_inner="198.18.51.128/25"),
-        "of its eth0: write a network that nothing else uses",
+        ["of its eth0: write a network that nothing else uses"],
     ),
-    "MTU under 1280": (variables(network_uplink_mtu=1400), "wg0 would have 1240 and needs 1280"),
-    "unknown scope": (variables(client_scope="machine"), "write host (all traffic of the machine) or namespace"),
     "unreachable": (
         host("proxies", "wgnet2", ansible_host="198.18.51.99", ansible_timeout=2),
-        "wgnet2 cannot be reached by SSH at 198.18.51.99",
+        ["wgnet2 cannot be reached by SSH at 198.18.51.99"],
     ),
-    "no root": (host("proxies", "wgnet1", ansible_become=False), "wgnet1 does not let Ansible become root"),
+    "no root": (
+        host("proxies", "wgnet1", ansible_become=False),
+        ["wgnet1 does not let Ansible become root"],
+    ),
     "no package": (
-        # On a proxy: the client's way to its package sources is the tunnel, which leads to no private network.
-        host("proxies", "wgnet1", wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
-        "its package sources have no no-such-package",
+        # On proxies: the client's way to its package sources is the tunnel, which leads to no private network.
+        both(
+            host("proxies", "wgnet1", wireguard_packages=["wireguard-tools", "nftables", "procps", "no-such-package"]),
+            host("proxies", "wgnet2", wireguard_go_packages=["no-such-wireguard"]),
+        ),
+        ["its package sources have no no-such-package", "its package sources have no no-such-wireguard"],
     ),
-    "no WireGuard to be had": (
-        host("proxies", "wgnet1", wireguard_go_packages=["no-such-wireguard"]),
-        "its package sources have no no-such-wireguard",
+    "no kernel WireGuard": (
+        variables(wireguard_implementation="kernel"),
+        ["Write wireguard_implementation: auto"],
     ),
-    "no kernel WireGuard": (variables(wireguard_implementation="kernel"), "Write wireguard_implementation: auto"),
 }
 
 
@@ -115,9 +145,10 @@ def runs(deployed: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_refused_before_any_change(runs: dict[str, CompletedProcess[str]], case: str) -> None:
-    done, message = runs[case], CASES[case][1]
+    done, messages = runs[case], CASES[case][1]
     assert done.returncode != 0, done.stdout
-    assert message in " ".join(done.stdout.split()), done.stdout[-3000:]
+    told = " ".join(done.stdout.split())
+    assert [message for message in messages if message not in told] == [], done.stdout[-3000:]
     assert "changed=1" not in done.stdout
 
 
@@ -131,31 +162,20 @@ def test_python_that_is_too_old_is_refused(deployed: Lab, tmp_path: Path) -> Non
     assert "needs Python 3.9 or later there: install it" in " ".join(done.stdout.split())
 
 
-@pytest.mark.parametrize("interval", ["0", "abc", "nan"])
-def test_playbook_module_and_loop_refuse_an_interval_alike(deployed: Lab, interval: str) -> None:
+def test_playbook_and_loop_refuse_an_interval_alike(deployed: Lab) -> None:
     wanted = "write a number of seconds from 0.001 to 86400"
     before = deployed.status()["loop"]
-    done = deployed.playbook("playbooks/migrate.yml", "-e", f"migration_interval={interval}")
+    done = deployed.playbook("playbooks/migrate.yml", "-e", "migration_interval=nan")
     assert done.returncode != 0
     assert wanted in " ".join(done.stdout.split())
-    ask = f"""
+    ask = """
 import json, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stream:
     stream.connect("/run/wg-migrate/control.sock")
-    stream.send(json.dumps({{"command": "interval", "interval": "{interval}"}}).encode())
+    stream.send(json.dumps({"command": "interval", "interval": "nan"}).encode())
     print(stream.recv(65536).decode())
 """
     assert wanted in deployed.run(CLIENT, f"python3 -c '{ask}'")
     after = deployed.status()["loop"]
     assert after["schedule"] == before["schedule"]
     assert after["running_seconds"] > before["running_seconds"], "the loop was restarted"
-
-
-def test_all_that_is_wrong_is_told_at_once(lab: Lab, tmp_path: Path) -> None:
-    def change(inventory: Inventory) -> None:
-        empty("exits")(inventory)
-        variables(migration_interval=0, client_scope="machine")(inventory)
-
-    done = lab.playbook("site.yml", inventory=write_inventory(tmp_path, change))
-    told = " ".join(done.stdout.split())
-    assert re.search("no exits.*client_scope.*migration_interval", told), told

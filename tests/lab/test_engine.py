@@ -11,20 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import CLIENT, Capture, Lab, until
+from tests.lab.conftest import CLIENT, Capture, Lab, all_up, health, until
 from tests.lab.test_traffic import EXIT_ADDRESS, LEAKS, lost, lost_pings, pings, traffic
 
 pytestmark = pytest.mark.lab
 CUT = "type filter hook prerouting priority -400; policy accept; iifname eth0 udp dport 51820 drop;"
-
-
-def health(lab: Lab) -> dict[str, str]:
-    return {name: path["health"] for name, path in lab.status()["paths"].items()}
-
-
-def all_up(lab: Lab) -> bool:
-    state = lab.status()
-    return bool(state["up"]) and state["loop"] is not None and set(health(lab).values()) == {"up"}
 
 
 @contextmanager
@@ -37,14 +28,6 @@ def cut_off(lab: Lab, proxy: str) -> Iterator[None]:
         lab.run(proxy, "nft delete table inet cut")
 
 
-@pytest.fixture
-def engine(deployed: Lab) -> Iterator[Lab]:
-    """Lend the deployed lab, whose running loop a test may disturb: it is as it was afterwards, without a playbook."""
-    yield deployed
-    deployed.run(CLIENT, "systemctl start wg-migrate-loop; echo '{\"period\": 0.1}' | wg-migrate schedule -")
-    until(lambda: all_up(deployed), "all is as it was")
-
-
 def refused(lab: Lab, command: str) -> str:
     """Return what a command of the client says that must fail."""
     return lab.run(CLIENT, f"! {{ {command}; }} 2>&1")
@@ -54,10 +37,23 @@ def main_pid(lab: Lab) -> str:
     return lab.run(CLIENT, "systemctl show --property MainPID --value wg-migrate-loop").strip()
 
 
-def test_a_running_loop_takes_a_schedule_and_loses_nothing(interval: Lab) -> None:
-    lab = interval
+METRICS = "/var/lib/prometheus/node-exporter/wg-migrate.prom"
+
+
+@pytest.fixture
+def options(deployed: Lab) -> Iterator[Lab]:
+    """Lend the deployed lab to one that runs migrate.yml with any options; something may collect metrics there."""
+    deployed.run(CLIENT, f"mkdir -p {METRICS.rpartition('/')[0]}")
+    yield deployed
+    deployed.play("playbooks/migrate.yml", "-e", "migration_interval=0.1")
+    deployed.run(CLIENT, "rmdir /var/lib/prometheus/node-exporter /var/lib/prometheus")
+
+
+def test_a_running_loop_takes_what_migrate_yml_gives_and_loses_nothing(options: Lab) -> None:
+    lab = options
     document = {"packets": [50, 70], "strategy": "dirichlet", "max_share": 0.6, "session": 5}
-    arguments = ("playbooks/migrate.yml", "-e", json.dumps({"migration_schedule": document}))
+    given = {"migration_schedule": document, "migration_metrics_file": METRICS, "migration_metrics_interval": 1}
+    arguments = ("playbooks/migrate.yml", "-e", json.dumps(given))
     before = main_pid(lab)
     with lab.running(CLIENT, pings(800)) as pinging:
         lab.play(*arguments)
@@ -67,12 +63,22 @@ def test_a_running_loop_takes_a_schedule_and_loses_nothing(interval: Lab) -> Non
     state = lab.status()["loop"]
     assert document.items() <= state["schedule"].items()
     assert json.loads(lab.run(CLIENT, "cat /etc/wg-migrate/schedule.json")) == state["schedule"]
+    written = "wg_migrate_loop_running 1"
+    until(lambda: written in lab.run(CLIENT, f"cat {METRICS}", check=False), "the metrics are there")
+    assert "wireguard_peer_receive_bytes_total{" in lab.run(CLIENT, f"cat {METRICS}")
+
     lab.run(CLIENT, "systemctl restart wg-migrate-loop")
     until(lambda: all_up(lab), "the loop runs again")
     assert lab.status()["loop"]["schedule"] == state["schedule"]
     sessions = lab.status()["loop"]["session"]["number"]
     lab.run(CLIENT, "wg-migrate new-session")
     assert lab.status()["loop"]["session"]["number"] > sessions
+
+    before = main_pid(lab)
+    assert "changed=0" not in lab.play("playbooks/migrate.yml", "-e", "migration_interval=0.05")
+    assert lab.status()["loop"]["schedule"]["period"] == 0.05
+    assert main_pid(lab) == before
+    assert lab.run(CLIENT, f"ls {METRICS} /etc/systemd/system/wg-migrate-metrics*", check=False) == ""
 
 
 def test_a_refused_schedule_leaves_the_loop_as_it_was(deployed: Lab) -> None:
@@ -179,24 +185,6 @@ def test_a_halted_loop_goes_on_without_a_burst(engine: Lab) -> None:
     assert after["switches_missed"] - before["switches_missed"] >= 15
     seconds = after["running_seconds"] - before["running_seconds"]
     assert after["switches"] - before["switches"] <= (seconds - 3) * 10 + 12
-
-
-def test_metrics_are_written_and_taken_away_again(interval: Lab) -> None:
-    lab = interval
-    file = "/var/lib/prometheus/node-exporter/wg-migrate.prom"
-    lab.run(CLIENT, f"mkdir -p {file.rpartition('/')[0]}")
-    arguments = ("playbooks/migrate.yml", "-e", f"migration_metrics_file={file}", "-e", "migration_metrics_interval=1")
-    lab.play(*arguments)
-    until(
-        lambda: "wg_migrate_loop_running 1" in lab.run(CLIENT, f"cat {file}", check=False),
-        "the metrics are there",
-    )
-    text = lab.run(CLIENT, f"cat {file}")
-    assert "wireguard_peer_receive_bytes_total{" in text
-    assert "changed=0" in lab.play(*arguments)
-    lab.play("playbooks/migrate.yml")
-    assert lab.run(CLIENT, f"ls {file} /etc/systemd/system/wg-migrate-metrics*", check=False) == ""
-    lab.run(CLIENT, "rmdir /var/lib/prometheus/node-exporter /var/lib/prometheus")
 
 
 def test_the_exit_hears_the_probes_from_the_proxies_alone(deployed: Lab) -> None:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.conftest import CLIENT, EXIT, ROOT, Capture, Lab, until
-from tests.lab.test_engine import all_up, main_pid
+from tests.lab.conftest import CLIENT, EXIT, ROOT, Capture, Lab, all_up, until
+from tests.lab.test_engine import main_pid
 from tests.lab.test_traffic import CLIENT_ADDRESS, EXIT_ADDRESS, LEAKS, lost_pings, traffic
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]

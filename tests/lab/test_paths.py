@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.conftest import CLIENT, EXIT, ROOT, WEB, WEB_ADDRESS, Capture, Lab, until
+from tests.lab.conftest import CLIENT, EXIT, ROOT, WEB, WEB_ADDRESS, Capture, Lab, health, until
 from tests.lab.test_traffic import LEAKS, lost_pings
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
@@ -115,10 +115,6 @@ def given(deployed_afterwards: Lab, tmp_path_factory: pytest.TempPathFactory) ->
     yield Given(lab, made, lab.run(WEB, "cat /etc/wireguard/ours").strip())
     lab.run(WEB, "wg-quick down provider; rm /etc/wireguard/*; apt-get -qq purge wireguard-tools wireguard-go nftables")
     subprocess.run(["ip", "link", "delete", PORT], check=False)
-
-
-def health(lab: Lab) -> dict[str, str]:
-    return {name: path["health"] for name, path in lab.status()["paths"].items()}
 
 
 def test_a_device_that_is_not_there_and_a_file_that_is_not_are_refused_before_any_change(given: Given) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, WEB, Lab, until
-from tests.lab.test_engine import all_up
+from tests.lab.conftest import CLIENT, EXIT, PROXIES, ROOT, WEB, Lab, all_up, until
 from tests.lab.test_rough_wire import handshakes
 from tests.lab.test_traffic import EXIT_ADDRESS, lost
 

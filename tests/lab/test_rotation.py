@@ -35,6 +35,7 @@ def keys(lab: Lab) -> dict[str, str]:
     return found
 
 
+@pytest.mark.faults
 def test_all_keys_change_and_no_request_fails(deployed: Lab) -> None:
     lab = deployed
     before = keys(lab)

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.conftest import CLIENT, EXIT, PROXIES, WEB, Capture, Lab, until
+from tests.lab.conftest import CLIENT, EXIT, PROXIES, WEB, Capture, Lab, all_up, until
 from tests.lab.initiation import initiation
 from tests.lab.rough_wire import rough_wire
-from tests.lab.test_engine import all_up
 from tests.lab.test_faults import FROM_CLIENT, answered, back_within
 from tests.lab.test_traffic import EXIT_ADDRESS, lost, lost_pings, pings
 

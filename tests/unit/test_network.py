@@ -349,6 +349,17 @@ def test_an_exit_reached_over_ipv6_makes_the_paths_carry_ipv6() -> None:
     assert told["client1"]["paths"][0]["address"] == "192.0.2.11"
 
 
+def test_ipv6_networks_collide_with_each_other_and_with_what_a_host_uses() -> None:
+    both = {"network_overlay6": "fd00:1::/64", "network_inner6": "fd00:1::/64"}
+    assert "network_inner6 fd00:1::/64 overlap: write two that do not" in only_error(plan(everywhere=both))
+    address = {"address": "fd00:1::9", "prefix": "48", "scope": "global"}
+    found = {"interfaces": ["eth0", "wg0"], "eth0": {"ipv6": [address]}, "wg0": {"ipv6": [address]}}
+    error = only_error(plan(everywhere={"network_inner6": "fd00:1::/64"}, ansible_facts=found))
+    assert "network_inner6 fd00:1::/64 collides with client1's network fd00:1::/48 of its eth0" in error
+    error = only_error(plan(everywhere={"network_inner6": "fd00:1::/64"}, ansible_host="fd00:1::9"))
+    assert "collides with client1's address fd00:1::9" in error
+
+
 @pytest.mark.parametrize("variable", ["network_inner6", "network_overlay6"])
 @pytest.mark.parametrize("network", ["10.0.0.0/20", "fd00::/63", "fd00::1/64", "fe80::/64", "all"])
 def test_a_bad_ipv6_network_is_refused(variable: str, network: str) -> None:
