@@ -90,14 +90,17 @@ def _add(words: Sequence[str], options: argparse.Namespace, secret: str | None, 
         return heard
 
     kept.change(lambda entries: [*entries, {"name": name, "address": address, "public_key": public_key}])
-    status = None
     try:
         asked = asked_for(words, "client add", options.inventory, exit_name)
         status = run(asked, {"device_name": name}, secret, aside, to_stderr=True)
-    finally:
-        if status != 0:
-            kept.change(lambda entries: [each for each in entries if each["name"] != name])
-    if status == 0:
+        if status == 0 and not told:
+            raise WgMigrateError(f"{exit_name} serves no device {name}: something overrides what {kept.path} says")
+    except BaseException:
+        kept.forget(name)
+        raise
+    if status != 0:
+        kept.forget(name)
+    else:
         _print(told[0].replace(PLACE_OF_KEY, private_key), options.qr)
         print(_plain_words(name, exit_name, kept.path), file=sys.stderr)
     return status
@@ -120,7 +123,7 @@ def _remove(words: Sequence[str], options: argparse.Namespace, secret: str | Non
         raise WgMigrateError(f"no exit serves a device {name}: scripts/wgm client list names those that are served")
     kept = _Kept(inventory, exit_name)
     # First, and for good: whatever comes then, no run of site.yml lets it in again.
-    kept.change(lambda entries: [each for each in entries if each["name"] != name])
+    kept.forget(name)
     return run(asked_for(words, "client remove", options.inventory, exit_name), {}, secret)
 
 
@@ -183,6 +186,10 @@ class _Kept:
                 f"network_devices of {exit_name} stand elsewhere than in {self.path}, or there, too: write them into "
                 "that file alone"
             )
+
+    def forget(self, name: str) -> None:
+        """Take a device out of it. Raises WgMigrateError where it cannot be written."""
+        self.change(lambda entries: [each for each in entries if each["name"] != name])
 
     def change(self, how: Callable[[list[Entry]], list[Entry]]) -> None:
         """Write anew what is in it, at once or not at all. Raises WgMigrateError where that cannot be."""

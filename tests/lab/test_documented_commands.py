@@ -27,6 +27,7 @@ MEANT = {
     "https://example.org": "http://198.18.51.80/whoami",
     "www.google.com": "www.web.lab.test",
     "192.0.2.10": "198.18.51.10",
+    "laptop2.conf": "build/laptop2.conf",
     "page.png": "build/page.png",
     "page.html --json figures.json": "build/page.html --json build/figures.json",
     "FILE": "/run/schedule.json",
@@ -88,6 +89,9 @@ def documented_lab(deployed: Lab) -> Iterator[Lab]:
     yield deployed
     for name in ("copied-example", "copied-cloud"):
         shutil.rmtree(ROOT / "build" / name, ignore_errors=True)
+    # One of the devices that are added is not removed again.
+    shutil.rmtree(ROOT / "inventory" / "lab" / "host_vars", ignore_errors=True)
+    (ROOT / "build" / "laptop2.conf").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("command", diagnoses())

@@ -65,6 +65,7 @@ class Ansible:
 
     def __init__(self, kept: Path) -> None:
         self.status = 0
+        self.told = TOLD
         self.error: type[BaseException] | None = None
         self.asked: list[Asked] = []
         self.variables: list[Mapping[str, Any]] = []
@@ -77,8 +78,8 @@ class Ansible:
         self.read.append(self._kept.read_text() if self._kept.exists() else "")
         if self.error:
             raise self.error
-        if self.status == 0:
-            take(Record(1.0, "told", "Tell", devices.TELLS, "exit", TOLD))
+        if self.status == 0 and self.told:
+            take(Record(1.0, "told", "Tell", devices.TELLS, "exit", self.told))
         return self.status
 
 
@@ -199,6 +200,16 @@ def test_nor_is_one_whose_run_ended_by_an_error_of_ours(ansible: Ansible, invent
     with pytest.raises(RuntimeError):
         client("add", "phone", inventory=inventory)
     assert not kept.exists()
+
+
+def test_nor_is_one_of_which_the_exit_was_told_nothing(
+    ansible: Ansible, inventory: Path, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ansible.told = ""
+    assert client("add", "phone", inventory=inventory) == 1
+    out, err = capsys.readouterr()
+    assert (out, kept.exists()) == ("", False)
+    assert err.splitlines()[-1].startswith("wgm: exit serves no device phone: something overrides what")
 
 
 def test_a_device_whose_removal_failed_stays_out_of_the_inventory(
