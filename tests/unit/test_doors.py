@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from wg_migrate.inventory import Host, Inventory
 from wg_migrate.network import Network, plan_network
 
@@ -33,11 +34,11 @@ def test_a_proxy_comes_in_by_its_address_of_the_exits_family() -> None:
     assert [path["address"] for path in hosts["client"]["paths"]] == ["192.0.2.11", "2001:db8:1::12"]
 
 
-def test_a_proxy_without_such_an_address_is_refused() -> None:
-    for proxy in ({}, {"ansible_facts": {"default_ipv6": {}}}):
-        network = plan(**proxy)
-        assert network.hosts == {}
-        assert " ".join(network.errors) == (
-            "wgnet1 goes on to exit over IPv6 (to 2001:db8::20), and it is not known from which address: give wgnet1 a "
-            "default route of IPv6; where --limit leaves wgnet1 out, run without it."
-        )
+@pytest.mark.parametrize("proxy", [{}, {"ansible_facts": {"default_ipv6": {}}}], ids=str)
+def test_a_proxy_without_such_an_address_is_refused(proxy: dict[str, Any]) -> None:
+    network = plan(**proxy)
+    assert network.hosts == {}
+    assert " ".join(network.errors) == (
+        "wgnet1 goes on to exit over IPv6 (to 2001:db8::20), and it is not known from which address: give wgnet1 a "
+        "default route of IPv6; where --limit leaves wgnet1 out, run without it."
+    )
