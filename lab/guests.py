@@ -74,7 +74,7 @@ def running(processes: Iterable[tuple[int, list[str]]]) -> dict[str, Standing]:
     found = {}
     for pid, words in processes:
         if words[0].endswith(QEMU) and "-name" in words and "-pidfile" in words:
-            name = names.get(words[words.index("-name") + 1])
+            name = names.get(words[words.index("-name") + 1].rpartition("process=")[2])
             if name:
                 files = stopped(Path(words[words.index("-pidfile") + 1]).parent)
                 found[name] = Standing("running", pid, files.owner, files.fingerprint)
@@ -113,8 +113,10 @@ def command(machine: Machine, image: GuestImage, chosen: Accelerator) -> list[st
     words = f"{KERNEL_WORDS} systemd.hostname={machine.name} systemd.machine_id={machine_id(machine)}"
     # A comma ends a value of QEMU's, unless doubled.
     disk, files, log = (str(place / name).replace(",", ",,") for name in ("disk.qcow2", "seed.tar", "console.log"))
+    # With a process's name that top shows.
+    named_so = f"guest={machine.full_name},process={machine.full_name}"
     return [
-        *(QEMU, "-name", machine.full_name, "-daemonize", "-pidfile", str(place / "pid")),
+        *(QEMU, "-name", named_so, "-daemonize", "-pidfile", str(place / "pid")),
         *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{log}"),
         # What a server in a data centre would not miss either.
         *("-machine", "q35,smm=off,sata=off,usb=off,vmport=off", *chosen.words, "-smp", "1", "-m", MEMORY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import sys
 import time
@@ -22,7 +23,7 @@ from .uplink import device_addresses, uplink_device
 from .wire import Allowed, merged, watch
 
 SAMPLE = 0.03
-"""Seconds between two looks at the exit's endpoints: shorter than the intervals of interest, longer than a look."""
+"""Seconds between two looks at the exit's endpoints, on average: shorter than the intervals of interest."""
 
 # Asks again and again, so that packets go both ways on every path; each answer is the address that was seen.
 _VISITOR = """
@@ -95,11 +96,12 @@ def of_exit(system: System, device: str, seconds: float) -> dict[str, Any]:
     links = json.loads(system.run(["ip", "-json", "link", "show", "dev", device]))
     fragments = _fragment_count(system, None)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while (begun := time.monotonic()) < end:
         for line in system.run(["wg", "show", device, "endpoints"]).splitlines():
             key, endpoint = line.split("\t")
             heard.setdefault(key, Counter())[endpoint.rpartition(":")[0]] += 1
-        time.sleep(SAMPLE)
+        # Unevenly, as looks in step with the loop would see one path only. A slow host's take as long as its interval.
+        time.sleep(random.SystemRandom().uniform(0, 2) * max(SAMPLE, time.monotonic() - begun))
     return {
         "heard": heard,
         "addresses": uplink_device(system)[1],

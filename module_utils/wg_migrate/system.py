@@ -14,8 +14,8 @@ from pathlib import Path
 
 from .errors import WgMigrateError
 
-COMMAND_TIMEOUT = 60.0
-"""Seconds after which a command counts as hung: the slowest here, a service start, takes a few."""
+COMMAND_TIMEOUT = 180.0
+"""Seconds after which a command counts as hung: twice those after which systemd gives up a service, and says why."""
 
 
 @dataclass(frozen=True)

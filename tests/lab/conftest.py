@@ -26,10 +26,14 @@ PATIENCE = 60.0
 class Lab:
     """The lab's machines and playbooks, as a user has them."""
 
+    patience = 1
+    """How many times as slow as containers these machines may be."""
+
     def run(self, host: str, command: str, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command as root on a machine and return what it prints."""
         argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, input=stdin)
+        seconds = timeout * self.patience
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False, input=stdin)
         assert not check or done.returncode == 0, f"{host}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -49,7 +53,10 @@ class Lab:
         chosen = ["-i", str(inventory), "-e", f"__lab_directory={ROOT}/build/lab"] if inventory else []
         argv = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), name, *chosen, *arguments]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
-        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+        seconds = 900 * self.patience
+        return subprocess.run(
+            argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
 
     def play(self, name: str, *arguments: str) -> str:
         """Run a playbook that must succeed and return what it prints."""
@@ -75,14 +82,15 @@ class Lab:
 
     def wait_until_live(self) -> None:
         """Wait until every path has a session; a rebooted client shakes hands within a second or two."""
-        until(lambda: all(path["live"] for path in self.status()["paths"].values()), "every path has a session")
+        live = "every path has a session"
+        until(lambda: all(path["live"] for path in self.status()["paths"].values()), live, self.patience)
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Return when the condition holds."""
-    deadline = time.monotonic() + PATIENCE
+def until(condition: Callable[[], object], what: str, patience: float = 1) -> None:
+    """Return when the condition holds; patience as above."""
+    deadline = time.monotonic() + PATIENCE * patience
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE * patience:.0f} s"
         time.sleep(0.2)
 
 

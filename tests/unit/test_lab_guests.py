@@ -8,7 +8,9 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,8 @@ FOR_QEMU = Accelerator(("-accel", "tcg"), "")
 
 def started(*directory: str, name: str = "wgm-client", program: str = "/usr/bin/qemu-system-x86_64") -> list[str]:
     """Return the command line of a process, as proc(5) has it: empty after its last end."""
-    return [program, "-name", name, "-daemonize", "-pidfile", "/".join((*directory, "pid")), ""]
+    called = f"guest={name},process={name}"
+    return [program, "-name", called, "-daemonize", "-pidfile", "/".join((*directory, "pid")), ""]
 
 
 def test_a_virtual_machine_is_known_by_its_command_line_whoever_started_it(tmp_path: Path) -> None:
@@ -193,6 +196,32 @@ def test_the_inventory_of_the_virtual_machines_is_the_labs_with_the_kernels_wire
 
 def test_what_makes_an_image_of_a_machine_is_a_script() -> None:
     subprocess.run(["sh", "-n", str(guest_image.RECIPE / "customize")], check=True)
+
+
+def test_what_ansible_sends_is_compiled_once(tmp_path: Path) -> None:
+    """By the machines' own importer: what an archive had before is not compiled again, and what has changed is."""
+    bytecode, archive = tmp_path / "bytecode", tmp_path / "sent.zip"
+    task = (
+        f"import sys; sys.path.insert(0, {str(guest_image.RECIPE)!r});"
+        f"import lab_bytecode; lab_bytecode.DIRECTORY = {str(bytecode)!r};"
+        f"sys.path.insert(0, {str(archive)!r}); import sent; print(sent.WORD, sent.__file__, sys.dont_write_bytecode)"
+    )
+
+    def sent(word: str) -> list[str]:
+        with zipfile.ZipFile(archive, "w") as stream:
+            stream.writestr("sent.py", f"WORD = {word!r}")
+        told = subprocess.run([sys.executable, "-B", "-c", task], capture_output=True, text=True, check=True)
+        return told.stdout.split()
+
+    inside = f"{archive}/sent.py"
+    assert sent("first") == ["first", inside, "True"], "without a directory of one's own nothing is kept"
+    bytecode.mkdir()
+    assert sent("first") == ["first", inside, "True"]
+    (kept,) = bytecode.glob("__pycache__/sent-*.pyc")
+    written = kept.stat().st_mtime_ns
+    assert sent("first") == ["first", inside, "True"]
+    assert kept.stat().st_mtime_ns == written
+    assert sent("second") == ["second", inside, "True"]
 
 
 def test_the_lab_is_that_of_the_checkout_whose_command_is_called(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ OUTSIDE = {"trixie": Outside(4), "bookworm": Outside(6)}
 class Guests(Lab):
     """The virtual machines and the playbooks, which come to them by an inventory of their own."""
 
+    patience = 10
+
     def __init__(self, release: str, addresses: Path) -> None:
         self.release = release
         self.outside = OUTSIDE[release]
@@ -95,7 +97,9 @@ def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     done = subprocess.run(lab, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    found.run(CLIENT, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}", timeout=600)
+    # What a new image says of its lists of packages: they are of today, and there are none.
+    found.run(PROXIES[0], "find /var/lib/apt/lists -type f -delete; touch /var/lib/apt/lists")
+    found.run(CLIENT, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}")
     found.everywhere(found.remember)
     return found
 

@@ -71,7 +71,7 @@ def test_a_busy_download_roams_and_nothing_leaks(deployed: Guests) -> None:
     capture = Capture(deployed.bridge(), leaks(deployed))
     before, switched = paths(deployed), deployed.status()["loop"]["switches"]
     with deployed.running(CLIENT, traffic(15, "-R")) as download:
-        result = json.loads(download.communicate(timeout=120)[0])["end"]
+        result = json.loads(download.communicate(timeout=600)[0])["end"]
     after = paths(deployed)
     print(f"{deployed.release}: download {result['sum_received']['bits_per_second'] / 1e6:.1f} Mbit/s")
     assert deployed.status()["loop"]["switches"] - switched >= 100
@@ -95,7 +95,7 @@ def observed(guests: Guests, interval: float, seconds: int) -> list[Switch]:
     guests.run(CLIENT, f"wg-migrate interval {interval}")
     capture = Capture(guests.bridge(), "udp port 51820")
     with guests.running(CLIENT, traffic(seconds, "--bidir", "-u", "-b", "1M", "-l", "1000")) as busy:
-        busy.communicate(timeout=120)
+        busy.communicate(timeout=600)
     outside = guests.outside.address
     names = {outside(name): name for name in PROXIES}
     found = switches(read(capture.stop(), BULK), outside(CLIENT), outside(EXIT))
@@ -123,7 +123,7 @@ def test_unequal_delays_pull_the_exit_back_for_their_difference_and_no_longer(de
                 deployed.run(CLIENT, f"wg-migrate interval {interval}")
             for way in ("", "-R"):
                 with deployed.running(CLIENT, traffic(6, way)) as busy:
-                    result = json.loads(busy.communicate(timeout=120)[0])["end"]
+                    result = json.loads(busy.communicate(timeout=600)[0])["end"]
                 rates[f"{interval} {way}"] = round(result["sum_received"]["bits_per_second"] / 1e6, 1)
         print(f"{deployed.release}: {rates}")
         deployed.run(CLIENT, "wg-migrate interval 0.1")
@@ -145,7 +145,7 @@ def test_losses_and_narrow_paths_break_nothing(deployed: Guests) -> None:
     print(f"{deployed.release}: {lost} of 500 pings lost at 2 % each way")
     assert fetched == wanted
     assert lost < 100
-    until(lambda: all_up(deployed), "every path is up")
+    until(lambda: all_up(deployed), "every path is up", deployed.patience)
 
 
 def test_a_reboot_of_every_host_brings_the_traffic_back(deployed: Guests) -> None:
@@ -154,7 +154,7 @@ def test_a_reboot_of_every_host_brings_the_traffic_back(deployed: Guests) -> Non
     deployed.wait_until_live()
     print(f"{deployed.release}: all hosts rebooted and live after {time.monotonic() - begin:.0f} s")
     assert "198.18.51.20" in deployed.run(CLIENT, SEEN)
-    until(lambda: deployed.status()["loop"]["switches"] > 0, "the loop runs")
+    until(lambda: deployed.status()["loop"]["switches"] > 0, "the loop runs", deployed.patience)
 
 
 def test_removal_restores_the_hosts(deployed: Guests) -> None:
