@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,14 +113,21 @@ class Capture:
         assert self._process.stderr is not None
         while "listening on" not in (line := self._process.stderr.readline()):
             assert line, "tcpdump ended before it listened"
+        self._packets: list[str] = []
+        # All the while: a pipe that is full would stop tcpdump.
+        self._reader = threading.Thread(target=self._packets.extend, args=[self._process.stdout])
+        self._reader.start()
 
     def stop(self) -> list[str]:
         """End the capture and return a line for each packet that it saw. A packet missed by tcpdump is an error."""
         time.sleep(0.5)  # what the kernel has seen is in tcpdump's buffer; it prints it as it comes
-        self._process.send_signal(signal.SIGINT)
-        packets, summary = self._process.communicate(timeout=30)
+        with self._process as process:
+            process.send_signal(signal.SIGINT)
+            self._reader.join(30)
+            assert process.stderr is not None
+            summary = process.stderr.read()
         assert "\n0 packets dropped by kernel" in summary, summary
-        return [line for line in packets.splitlines() if line]
+        return [line.rstrip() for line in self._packets]
 
 
 @pytest.fixture(scope="session")
