@@ -60,12 +60,24 @@ def stopped(place: Path) -> Standing:
 
 
 def command_lines() -> Iterable[tuple[int, list[str]]]:
-    """Return the command lines of all processes of this controller, with their process ids."""
+    """Return the command lines of all processes of this controller, with their process ids.
+
+    A process in another namespace of networks is of another controller: its bridge is not ours, nor are its machines.
+    """
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            yield int(path.parent.name), path.read_text(errors="replace").split("\0")
+            if network_of(path.parent) == network_of(Path("/proc/self")):
+                yield int(path.parent.name), path.read_text(errors="replace").split("\0")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
+
+
+def network_of(process: Path) -> str:
+    """Return which namespace of networks a process is in: our own where it is another user's, who does not tell."""
+    try:
+        return os.readlink(process / "ns" / "net")
+    except PermissionError:
+        return os.readlink("/proc/self/ns/net")
 
 
 def running(processes: Iterable[tuple[int, list[str]]]) -> dict[str, Standing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import io
+import os
 import re
 import shlex
 import shutil
@@ -40,6 +41,24 @@ def test_a_virtual_machine_is_known_by_its_command_line_whoever_started_it(tmp_p
     others = [(1, ["init", ""]), (2, [""]), (3, started("/d", program="grep")), (4, started("/d", name="else"))]
     found = guests.running([*others, (7, started(str(place)))])
     assert found == {"client": Standing("running", 7, str(tmp_path), "f")}
+
+
+def test_a_process_in_another_namespace_of_networks_is_nobody_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {pid for pid, _ in guests.command_lines()}
+    assert os.getpid() in own
+    elsewhere = f"/proc/{os.getpid()}"
+    monkeypatch.setattr(guests, "network_of", lambda process: "other" if str(process) == elsewhere else "own")
+    assert os.getpid() not in {pid for pid, _ in guests.command_lines()}
+
+
+def test_the_network_of_another_users_process_counts_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def readlink(path: os.PathLike[str] | str) -> str:
+        if "self" not in str(path):
+            raise PermissionError
+        return "own"
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert guests.network_of(Path("/proc/1")) == "own"
 
 
 def test_files_without_a_process_are_a_machine_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
