@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -107,6 +107,8 @@ def all_up(lab: Lab) -> bool:
 class Capture:
     """tcpdump on the bridge, outside the machines: only what its filter lets through is counted."""
 
+    running: ClassVar[list[Capture]] = []
+
     def __init__(self, device: str, expression: str) -> None:
         argv = ["tcpdump", "-i", device, "-n", "-l", "--immediate-mode", "-s", "96", expression]
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -117,17 +119,31 @@ class Capture:
         # All the while: a pipe that is full would stop tcpdump.
         self._reader = threading.Thread(target=self._packets.extend, args=[self._process.stdout])
         self._reader.start()
+        self.running.append(self)
 
     def stop(self) -> list[str]:
         """End the capture and return a line for each packet that it saw. A packet missed by tcpdump is an error."""
         time.sleep(0.5)  # what the kernel has seen is in tcpdump's buffer; it prints it as it comes
-        with self._process as process:
-            process.send_signal(signal.SIGINT)
-            self._reader.join(30)
-            assert process.stderr is not None
-            summary = process.stderr.read()
+        summary = self.end()
         assert "\n0 packets dropped by kernel" in summary, summary
         return [line.rstrip() for line in self._packets]
+
+    def end(self) -> str:
+        """End tcpdump and return its last words."""
+        self.running.remove(self)
+        with self._process as process:
+            process.send_signal(signal.SIGINT)
+            self._reader.join()
+            assert process.stderr is not None
+            return process.stderr.read()
+
+
+@pytest.fixture(autouse=True)
+def no_capture_outlives_its_test() -> Iterator[None]:
+    """End what a test that failed has left running."""
+    yield
+    for capture in [*Capture.running]:
+        capture.end()
 
 
 @pytest.fixture(scope="session")
