@@ -126,7 +126,7 @@ class Capture:
         time.sleep(0.5)  # what the kernel has seen is in tcpdump's buffer; it prints it as it comes
         summary = self.end()
         assert "\n0 packets dropped by kernel" in summary, summary
-        return [line.rstrip() for line in self._packets]
+        return [line.rstrip() for line in self._packets if line.strip()]
 
     def end(self) -> str:
         """End tcpdump and return its last words."""
