@@ -7,17 +7,15 @@ device's address stands there, and is not derived from its name: nobody can tell
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import WgMigrateError
-from .inventory import DEFAULT_DEVICE_PORT, DEFAULT_PORT, Host, as_text, exit_address
+from .inventory import DEFAULT_DEVICE_PORT, DEFAULT_PORT, NAME, Host, as_text, exit_address
 from .keys import is_key
 from .reading import shown
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEYS = {"name", "address", "public_key"}
 _EXAMPLE = "{name: phone, address: 10.87.32.2, public_key: what 'wg pubkey' prints}"
 
@@ -70,7 +68,7 @@ def free_address(network: ipaddress.IPv4Network, used: Collection[str]) -> str:
 
 def refuse_name(name: object) -> None:
     """Raise WgMigrateError for what cannot be a device's name."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise WgMigrateError(
             f"{shown(name)} cannot be a device's name: write at most 100 letters, digits, '.', '_' and '-'"
         )

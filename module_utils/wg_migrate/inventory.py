@@ -25,6 +25,8 @@ SCOPES = ("host", "namespace")
 LARGEST_UPLINK = 65535
 """Bytes: the most that an IP packet has (RFC 791, section 3.1)."""
 IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a host or a device may be called; it names key files, too (keys.py)."""
 _OURS = re.compile(r"wg0|wgdev|wgnet[0-9]*")
 
 

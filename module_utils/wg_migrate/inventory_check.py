@@ -23,6 +23,7 @@ from .inventory import (
     DEFAULT_OVERLAY6,
     DEFAULT_PORT,
     LARGEST_UPLINK,
+    NAME,
     SCOPES,
     Host,
     Inventory,
@@ -38,8 +39,6 @@ from .reading import read_interval, shown
 from .schedule import fit, parse
 
 _DIGITS = re.compile(r"[0-9]{1,6}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""It names key files, too (keys.py)."""
 _Readers = tuple[tuple[str, Callable[[Inventory, str], IPNetwork], str, str], ...]
 _NETWORKS: _Readers = (
     ("network_overlay", network_of, "IPv4", DEFAULT_OVERLAY),
@@ -73,7 +72,7 @@ def _name_errors(inventory: Inventory) -> list[str]:
     return [
         f"{shown(host.name)} cannot be a host's name here: write at most 100 letters, digits, '.', '_' and '-'."
         for host in inventory.hosts
-        if not _NAME.fullmatch(host.name)
+        if not NAME.fullmatch(host.name)
     ]
 
 
