@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.controller import podman, podman_json
 from lab.image import name_of
-from lab.keys import seed
+from lab.keys import own_files, seed
 from lab.kinds import Standing
 from lab.shell import answer, as_root, run
 from lab.topology import MACHINES, NETWORK, ROOT, Machine
@@ -72,7 +72,7 @@ def create(machine: Machine, tag: str, fingerprint: str) -> None:
     name = f"--name={machine.full_name}"
     run(podman("create", name, *labels, *create_options(machine), name_of(machine.image, tag)), machine.name)
     # Against what its name says, archive mode gives everything to root: without it, owners are those of the archive.
-    run(podman("cp", "--archive=false", "-", f"{machine.full_name}:/"), machine.name, given=seed(machine))
+    run(podman("cp", "--archive=false", "-", f"{machine.full_name}:/"), machine.name, given=seed(own_files(machine)))
 
 
 def start(machine: Machine, state: str) -> None:

@@ -15,10 +15,10 @@ CACHE = ROOT / "build" / "vm"
 RELEASES = ("bookworm", "trixie")
 """Debian 12 and Debian 13."""
 # Like a host that somebody rents, only smaller: SSH and Python, the network as Debian's cloud images have it, and no
-# package that the roles bring. python3-apt is what Ansible's module would fetch first, unseen by the roles.
+# package that the roles bring.
 PACKAGES = (
-    "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "procps", "openssh-server", "python3", "python3-apt",
-    "sudo", "iproute2", "linux-image-cloud-amd64",
+    "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "procps", "openssh-server", "python3", "sudo",
+    "iproute2", "cloud-init", "linux-image-cloud-amd64",
 )  # fmt: skip
 DISK_SIZE = "3G"
 """As the machine sees it; on the controller's disk an image takes a tenth of that."""

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab.accelerator import Accelerator, accelerator
+from lab.cloud_seed import CLOUDY, DISABLED, cloud_files
 from lab.controller import podman
 from lab.guest_image import GuestImage, named
 from lab.image import BOOTSTRAPPER
-from lab.keys import machine_id, seed, ssh_command
+from lab.keys import Files, machine_id, own_files, seed, ssh_command
 from lab.kinds import Standing
 from lab.shell import LabError, answer, as_root, run, write
 from lab.topology import BUILD, CONTROLLER4, CONTROLLER6, MACHINES, NETWORK, SUBNET4, SUBNET6, Machine, machine
@@ -122,7 +123,9 @@ def name_servers() -> list[str]:
 def command(machine: Machine, image: GuestImage, chosen: Accelerator) -> list[str]:
     """Return the command that starts MACHINE from IMAGE."""
     place = directory(machine)
-    words = f"{KERNEL_WORDS} systemd.hostname={machine.name} systemd.machine_id={machine_id(machine)}"
+    words = f"{KERNEL_WORDS} systemd.machine_id={machine_id(machine)}"
+    if machine.name != CLOUDY:
+        words += f" systemd.hostname={machine.name}"
     # A comma ends a value of QEMU's, unless doubled.
     disk, files, log = (str(place / name).replace(",", ",,") for name in ("disk.qcow2", "seed.tar", "console.log"))
     # With a process's name that top shows.
@@ -157,19 +160,20 @@ def create(machine: Machine, tag: str, fingerprint: str) -> None:
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(place / "disk.qcow2")],
         machine.name,
     )
-    hosts = f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n"
-    network = network_file(machine, name_servers())
-    own = seed(
-        machine,
-        ("etc/hostname", f"{machine.name}\n"),
-        ("etc/hosts", hosts),
-        ("etc/systemd/network/eth0.network", network),
-    )
     archive = place / "seed.tar"
     archive.touch(mode=0o600)
-    archive.write_bytes(own)
+    archive.write_bytes(seed(files_of(machine, name_servers())))
     write(place / "image", tag)
     write(place / "fingerprint", fingerprint)
+
+
+def files_of(machine: Machine, servers: Iterable[str]) -> Files:
+    """Return what sets MACHINE apart from its image, or has cloud-init do so, with these SERVERS for DNS."""
+    if machine.name == CLOUDY:
+        return cloud_files(machine, servers)
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n"
+    network = ("etc/systemd/network/eth0.network", network_file(machine, servers))
+    return [DISABLED, *own_files(machine, ("etc/hostname", f"{machine.name}\n"), ("etc/hosts", hosts), network)]
 
 
 def start(machine: Machine, state: str) -> None:

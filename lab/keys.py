@@ -62,8 +62,12 @@ def machine_id(machine: Machine) -> str:
     return hashlib.sha256(machine.full_name.encode()).hexdigest()[:32]
 
 
-def seed(machine: Machine, *more: tuple[str, str]) -> bytes:
-    """Return a tar archive of what sets MACHINE apart from its image, to be unpacked at its root.
+Files = list[tuple[str, str, int, int]]
+"""Path below a machine's root, text, mode and owner of each."""
+
+
+def own_files(machine: Machine, *more: tuple[str, str]) -> Files:
+    """Return what sets MACHINE apart from its image.
 
     MORE are files that its kind adds, each as path and text, which everybody may read.
     """
@@ -79,6 +83,11 @@ def seed(machine: Machine, *more: tuple[str, str]) -> bytes:
             ("etc/nginx/web.crt", CERTIFICATE.read_text(), 0o644, 0),
             ("etc/nginx/web.key", KEY.read_text(), 0o600, 0),
         ]
+    return files
+
+
+def seed(files: Files) -> bytes:
+    """Return a tar archive of FILES, to be unpacked at a machine's root."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, text, mode, owner in files:

@@ -28,19 +28,22 @@ class Outcome:
 
 
 class System:
-    """Runs commands and reads and writes files of this machine."""
+    """Runs commands, each for so many seconds at most, and reads and writes files of this machine."""
+
+    def __init__(self, timeout: float = COMMAND_TIMEOUT) -> None:
+        self._timeout = timeout
 
     def attempt(self, argv: list[str], stdin: str | None = None) -> Outcome:
         """Run a command whose failure is an answer; a command that is not installed has status 127."""
         environment = {**os.environ, "LC_ALL": "C"}
         try:
             done = subprocess.run(
-                argv, input=stdin, capture_output=True, text=True, env=environment, timeout=COMMAND_TIMEOUT, check=False
+                argv, input=stdin, capture_output=True, text=True, env=environment, timeout=self._timeout, check=False
             )
         except FileNotFoundError:
             return Outcome(127, "", f"{argv[0]}: not installed")
         except subprocess.TimeoutExpired:
-            return Outcome(124, "", f"no answer within {COMMAND_TIMEOUT:.0f} s")
+            return Outcome(124, "", f"no answer within {self._timeout:.0f} s")
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, argv: list[str], stdin: str | None = None) -> str:

@@ -133,6 +133,7 @@ class ClientSystem(System):
     """The System of a machine. There is no systemd on it: units of wireguard-go are started as their files say."""
 
     def __init__(self, machine: Machine) -> None:
+        super().__init__()
         self.machine = machine
         self.ran: list[str] = []
 

@@ -30,9 +30,13 @@ class Lab:
     patience = 1
     """How many times as slow as containers these machines may be."""
 
+    def ssh(self, host: str, command: str) -> list[str]:
+        """Return the words that run a shell command as root on a machine: what `scripts/lab ssh` becomes in the end."""
+        return ["ssh", "-F", str(ROOT / "build/lab/ssh_config"), host, f"sudo sh -c {shlex.quote(command)}"]
+
     def run(self, host: str, command: str, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command as root on a machine and return what it prints."""
-        argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
+        argv = self.ssh(host, command)
         seconds = timeout * self.patience
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False, input=stdin)
         assert not check or done.returncode == 0, f"{host}: {command}\n{done.stdout}{done.stderr}"
@@ -41,7 +45,7 @@ class Lab:
     @contextmanager
     def running(self, host: str, command: str) -> Iterator[subprocess.Popen[str]]:
         """Keep a shell command running on a machine, as root, while the block runs."""
-        argv = [str(ROOT / "scripts" / "lab"), "ssh", host, f"sudo sh -c {shlex.quote(command)}"]
+        argv = self.ssh(host, command)
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             try:
                 yield process

@@ -28,6 +28,7 @@ from wg_migrate.errors import WgMigrateError
 from wg_migrate.system import Outcome
 
 NAMES = [
+    "brought_packages",
     "double_tunnel",
     "host_firewall",
     "migration",
@@ -89,6 +90,18 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
             "status_group": "adm",
         },
     ),
+    (
+        "brought_packages",
+        {
+            "names": ["unbound", "nftables"],
+            "record": "/r/packages",
+            "idle_units": {"unbound": ["unbound.service"]},
+            "users": {"unbound": "unbound"},
+            "advice": "Or none.",
+        },
+    ),
+    ("brought_packages", {"state": "available", "names": ["unbound"], "record": "/r/packages"}),
+    ("brought_packages", {"record": "/r/packages", "state": "absent"}),
     ("double_tunnel", {"state": "absent"}),
     (
         "host_firewall",
@@ -147,6 +160,7 @@ READS = re.compile(
     r"ip (-n \w+ )?(-json )?(-details )?(-[46] )?(netns list|(link|address|route|rule) show)|wg show|wg pubkey"
     r"|(ip netns exec \w+ )?(nft (--json )?(list|--check)|sysctl (-n|-a)|wg show)"
     r"|systemctl (--quiet is-|show)|unshare --net |iptables-save$"
+    r"|dpkg-query --show|apt-cache policy|env DEBIAN_FRONTEND=noninteractive apt-get .*(--print-uris|--simulate)"
 )
 """Commands that change nothing; what `unshare --net` makes is gone when the command ends."""
 
@@ -175,7 +189,7 @@ def run(name: str, system: Host, arguments: dict[str, Any], check: bool) -> tupl
     module = MODULES[name]
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "System", lambda: system)
+        patch.setattr(module, "System", lambda *_: system)
         patch.setattr(control, "ask", not_running)
         if name == "tunnel_evidence":
             for part in ("of_client", "of_exit", "of_observer"):
@@ -240,7 +254,12 @@ def test_each_thing_that_is_wrong_is_refused_with_nothing_changed() -> None:
 @pytest.mark.parametrize("path", ["", "k", "/", "/k\n", "/k/../x", "/k/.", "/" + "k" * 300], ids=repr)
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("wireguard_quick", "private_key_file"), ("wireguard_keys", "directory"), ("double_tunnel", "key_directory")],
+    [
+        ("wireguard_quick", "private_key_file"),
+        ("wireguard_keys", "directory"),
+        ("double_tunnel", "key_directory"),
+        ("brought_packages", "record"),
+    ],
 )
 def test_what_is_no_path_is_refused(name: str, option: str, path: str) -> None:
     sample = next(each for module, each in SAMPLES if module == name and option in each)

@@ -16,7 +16,7 @@ from lab import certificates, containers, keys
 from lab.containers import create_options, parse_containers
 from lab.controller import CAP_SYS_RESOURCE, containers_conf
 from lab.image import mirror_in, recipe_tag
-from lab.keys import machine_id, seed, ssh_config
+from lab.keys import machine_id, own_files, seed, ssh_config
 from lab.kinds import Kind, Standing
 from lab.machines import refuse_foreign
 from lab.network import create_command
@@ -129,7 +129,7 @@ def some_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("some_keys")
 def test_a_machine_is_seeded_with_its_own_identity_that_only_the_right_one_reads() -> None:
-    with tarfile.open(fileobj=io.BytesIO(seed(machine("client")))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(seed(own_files(machine("client"))))) as archive:
         members = {member.name: (member.mode, member.uid) for member in archive}
         assert members["etc/ssh/ssh_host_ed25519_key"] == (0o600, 0)
         assert members["home/ops/.ssh/authorized_keys"] == (0o600, 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import io
+import json
 import os
 import re
 import shlex
@@ -15,11 +16,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from wg_cloud.cloud import user_data
 
-from lab import accelerator, cli, containers, guest_image, guests, keys, machines
+from lab import accelerator, cli, cloud_seed, containers, guest_image, guests, keys, machines
 from lab.accelerator import Accelerator, emulation, kvm
 from lab.guest_image import GuestImage, bootstrap_command, named
-from lab.keys import seed
+from lab.keys import own_files, seed
 from lab.kinds import Standing
 from lab.shell import LabError
 from lab.topology import MACHINES, ROOT, machine
@@ -141,10 +143,46 @@ def test_what_a_kind_adds_to_a_machines_own_files_everybody_may_read(
     monkeypatch.setattr(keys, "host_key", lambda _: tmp_path / "key")
     for name in ("key", "key.pub"):
         (tmp_path / name).write_text(name)
-    with tarfile.open(fileobj=io.BytesIO(seed(machine("client"), ("etc/hostname", "client\n")))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(seed(own_files(machine("client"), ("etc/hostname", "client\n"))))) as archive:
         added = archive.getmember("etc/hostname")
         assert (added.mode, added.uid) == (0o644, 0)
         assert archive.getmember("etc/ssh/ssh_host_ed25519_key").mode == 0o600
+
+
+@pytest.fixture
+def some_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have keys that are none, whose texts say what they are."""
+    for module in (keys, cloud_seed):
+        monkeypatch.setattr(module, "USER_KEY", tmp_path / "user")
+        monkeypatch.setattr(module, "host_key", lambda _: tmp_path / "host")
+    for name in ("user", "user.pub", "host", "host.pub"):
+        (tmp_path / name).write_text(f"{name}\n")
+
+
+@pytest.mark.usefixtures("some_keys")
+def test_one_machine_knows_nothing_but_what_it_gives_cloud_init() -> None:
+    files = {path: (text, mode) for path, text, mode, _ in guests.files_of(machine("exit"), ["192.0.2.53"])}
+    documents = {path.rpartition("/")[2]: text for path, (text, _) in files.items()}
+    assert {path.rpartition("/")[0] for path in files} == {"var/lib/cloud/seed/nocloud"}
+    assert {mode for _, mode in files.values()} == {0o600}
+    assert json.loads(documents["meta-data"])["local-hostname"] == "exit"
+    given = documents["user-data"].removeprefix("#cloud-config\n")
+    assert json.loads(given)["ssh_keys"] == {"ed25519_private": "host\n", "ed25519_public": "host.pub"}
+    assert user_data("ops", "user.pub").startswith("#cloud-config\n")
+    of_provisioning = json.loads(user_data("ops", "user.pub").removeprefix("#cloud-config\n"))
+    assert of_provisioning.items() <= json.loads(given).items()
+    card = json.loads(documents["network-config"])["ethernets"]["eth0"]
+    assert card["match"]["macaddress"] == machine("exit").mac
+    assert card["addresses"] == ["198.18.51.20/24", "fd51:db8::20/64"]
+    assert card["nameservers"]["addresses"] == ["192.0.2.53"]
+    words = guests.command(machine("exit"), IMAGE, FOR_QEMU)
+    assert "systemd.hostname" not in words[words.index("-append") + 1]
+
+
+@pytest.mark.usefixtures("some_keys")
+def test_cloud_init_does_not_run_on_the_others() -> None:
+    for name in ("client", "wgnet1", "wgnet2"):
+        assert "etc/cloud/cloud-init.disabled" in [path for path, *_ in guests.files_of(machine(name), [])]
 
 
 def test_no_package_that_the_roles_install_is_there_before() -> None:

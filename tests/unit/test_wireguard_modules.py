@@ -33,7 +33,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def run(module_name: str, system: FakeSystem, /, check: bool = False, **arguments: Any) -> Result:
         module = load(module_name)
-        monkeypatch.setattr(module, "System", lambda: system)
+        monkeypatch.setattr(module, "System", lambda *_: system)
         with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
             module.main()
         result: Result = json.loads(capsys.readouterr().out)

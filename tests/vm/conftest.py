@@ -53,8 +53,23 @@ class Guests(Lab):
     def __init__(self, release: str, addresses: Path) -> None:
         self.release = release
         self.outside = OUTSIDE[release]
+        self._sockets = addresses.parent
         self._inventories = ("-i", str(INVENTORY), "-i", str(addresses))
         addresses.write_text(self.outside.network())
+
+    def ssh(self, host: str, command: str) -> list[str]:
+        """Return the words that run a shell command as root on a machine, over one connection for all of them."""
+        program, *words = super().ssh(host, command)
+        return [program, "-o", "ControlMaster=auto", *self._shared(), "-o", "ControlPersist=yes", *words]
+
+    def _shared(self) -> list[str]:
+        return ["-o", f"ControlPath={self._sockets}/%h"]
+
+    def hang_up(self) -> None:
+        """End these connections, before a reboot does and they wait for answers."""
+        for host in HOSTS:
+            _, *words = super().ssh(host, "")
+            subprocess.run(["ssh", "-O", "exit", *self._shared(), *words[:-1]], capture_output=True, check=False)
 
     def playbook(self, name: str, *arguments: str, inventory: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a playbook and return how it ended."""
@@ -90,8 +105,8 @@ class Guests(Lab):
 
 
 @pytest.fixture(scope="session", params=RELEASES[::-1])
-def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guests:
-    """Return bare machines of a release, with the tools of the tests on the client and a snapshot of each."""
+def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guests]:
+    """Lend bare machines of a release, with the tools of the tests on the client and a snapshot of each."""
     found = Guests(request.param, tmp_path_factory.mktemp(request.param) / "outside.json")
     lab = [str(ROOT / "scripts" / "lab"), "reset", "--vm", "--release", request.param]
     done = subprocess.run(lab, capture_output=True, text=True, check=False)
@@ -101,7 +116,8 @@ def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     found.run(PROXIES[0], "find /var/lib/apt/lists -type f -delete; touch /var/lib/apt/lists")
     found.run(CLIENT, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}")
     found.everywhere(found.remember)
-    return found
+    yield found
+    found.hang_up()
 
 
 @pytest.fixture(scope="session")
