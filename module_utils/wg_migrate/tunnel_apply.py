@@ -15,8 +15,8 @@ from .tunnel_have import SAVED_SYSCTLS, read_secrets
 from .tunnel_plan import Action
 from .tunnel_want import ANY_PATH, HOST, RESOLVED_CONF, ROUTE_PROTOCOL, Link, Tunnel, known_paths, table_body
 
-DEVICE_WAIT = 10.0
-"""Seconds within which wireguard-go must have made its device; it takes some tens of milliseconds."""
+DEVICE_WAIT = 120.0
+"""Seconds within which wireguard-go must have made its device: some tens of milliseconds where it has a processor."""
 TUNNEL_UNIT = "wg-migrate.service"
 LOOP_UNIT = "wg-migrate-loop.service"
 KEEPER_UNIT = "wg-migrate-keeper.service"
@@ -74,7 +74,7 @@ def _create(system: System, name: str, implementation: str) -> None:
     while system.attempt([*_ip(_birthplace(name)), "link", "show", "dev", name]).status != 0 or not _answers(
         system, name
     ):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or system.attempt(["systemctl", "--quiet", "is-active", unit(name)]).status != 0:
             raise WgMigrateError(f"wireguard-go made no device {name}: see 'journalctl -u {unit(name)}'")
         time.sleep(0.02)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from client_samples import CONFIG, config, public_key
 from fake_system import Answer, FakeSystem
-from wg_migrate import nft, tunnel
+from wg_migrate import nft, tunnel, tunnel_apply
 from wg_migrate.config import Config
 from wg_migrate.errors import WgMigrateError
 from wg_migrate.keys import NO_PRESHARED_KEY
 from wg_migrate.system import Outcome
 from wg_migrate.tunnel_have import SAVED_SYSCTLS, gather, parse_dump, strict_uplink
+from wg_migrate.tunnel_plan import Action
 from wg_migrate.tunnel_want import HOST, MARK, RESOLV_CONF, RESOLVED_CONF, readable, table_body
 
 PEERS = ["proxy1", "proxy2", "exit"]
@@ -217,3 +218,23 @@ def test_a_second_peer_and_other_allowed_addresses_are_a_difference() -> None:
 def test_no_preshared_key_is_one_of_zeros() -> None:
     none, zeros = dump("PEER").replace("PSK", "(none)"), dump("PEER").replace("PSK", NO_PRESHARED_KEY)
     assert parse_dump(none) == parse_dump(zeros) != parse_dump(dump("PEER"))
+
+
+def test_a_wireguard_go_that_ends_is_not_waited_for() -> None:
+    system = FakeSystem({"systemctl restart": "", "systemctl --quiet is-active": Outcome(3, "", "")})
+    with pytest.raises(WgMigrateError, match="made no device wg0: see 'journalctl -u wg-migrate-inner@wg0.service'"):
+        tunnel_apply.apply(system, [Action(("device", "wg0"), None, "host userspace")], CONFIG)
+
+
+def test_a_wireguard_go_that_is_slow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [Outcome(1, "", "")] * 600
+    system = FakeSystem(
+        {"systemctl restart": "", "systemctl --quiet is-active": "", "wg show wg0 listen-port": "51820"}
+    )
+    system.answers["ip -n wgnet link show dev wg0"] = lambda *_: answers.pop() if answers else Outcome(0, "", "")
+    system.answers["ip -n wgnet link set"] = ""
+    now = [0.0]
+    monkeypatch.setattr("wg_migrate.tunnel_apply.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("wg_migrate.tunnel_apply.time.sleep", lambda _: now.__setitem__(0, now[0] + 0.1))
+    tunnel_apply.apply(system, [Action(("device", "wg0"), None, "host userspace")], CONFIG)
+    assert answers == []
