@@ -222,7 +222,7 @@ def test_no_preshared_key_is_one_of_zeros() -> None:
 
 def test_a_wireguard_go_that_ends_is_not_waited_for() -> None:
     system = FakeSystem({"systemctl restart": "", "systemctl --quiet is-active": Outcome(3, "", "")})
-    with pytest.raises(WgMigrateError, match="made no device wg0: see 'journalctl -u wg-migrate-inner@wg0.service'"):
+    with pytest.raises(WgMigrateError, match="made no device wg0: see 'journalctl -u wg-migrate-inner@wg0"):
         tunnel_apply.apply(system, [Action(("device", "wg0"), None, "host userspace")], CONFIG)
 
 
