@@ -15,12 +15,14 @@ from pathlib import Path
 import yaml
 
 from bench.bounds import BenchError
+from lab.shell import as_root, run
 from lab.topology import ROOT
 
 MANY = 16
 REPEATS = 3
 AGAIN, WITH_MANY = 0.25, 2.5
 """What a second run may take of the first, and with MANY proxies of that with two."""
+_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 _INVENTORY = ROOT / "build" / "bench" / "inventory"
 
 
@@ -37,7 +39,7 @@ def measure() -> str:
     with _machines(2) as inventory:
         first = _deploy(inventory)
         again = [_deploy(inventory) for _ in range(REPEATS)]
-    with _machines(MANY) as inventory:
+    with _watches(64 * MANY), _machines(MANY) as inventory:
         _deploy(inventory)
         many = [_deploy(inventory) for _ in range(REPEATS)]
     return table(first, again, many)
@@ -62,6 +64,20 @@ def table(first: Run, again: list[Run], many: list[Run]) -> str:
 
 def _median(runs: list[Run], play: str) -> float:
     return statistics.median(run.plays[play] for run in runs)
+
+
+@contextmanager
+def _watches(most: int) -> Iterator[None]:
+    """Let the machines, which share one kernel, watch files by so many instances of inotify(7) at the same time.
+
+    Each systemd and each wireguard-go has some; Linux gives a user 128, and all of the lab's machines are one user's.
+    """
+    before = _INSTANCES.read_text().strip()
+    run(as_root(["sysctl", "-q", f"fs.inotify.max_user_instances={max(most, int(before))}"]), "bench")
+    try:
+        yield
+    finally:
+        run(as_root(["sysctl", "-q", f"fs.inotify.max_user_instances={before}"]), "bench")
 
 
 @contextmanager
