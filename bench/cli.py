@@ -15,6 +15,7 @@ from bench.deployment import measure
 from bench.machines import connected
 from bench.run import ORIGINAL, document, facts, run
 from bench.traffic import Plan, say
+from lab.shell import LabError
 from lab.topology import ROOT
 
 REPORT = ROOT / "build" / "bench.json"
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         with connected() as machines:
             machine = facts(machines)
             results = run(machines, plan, set(options.only or [*BOUNDS, ORIGINAL]))
-    except BenchError as error:
+    except (BenchError, LabError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
