@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from .conftest import CLIENT, EXIT, WEB, Capture, Lab
 from .test_traffic import EXIT_ADDRESS, LEAKS
@@ -70,9 +71,12 @@ def test_systemd_resolved_asks_the_exits_resolver_at_once(deployed: Lab) -> None
     """By itself it binds its questions to the uplink, where they are dropped, and asks again over TCP."""
     lab = deployed
     with resolved(lab):
-        before = dropped(lab)
-        assert "198.18.51.80" in lab.run(CLIENT, "wg-migrate exec -- resolvectl query --cache=no web.lab.test")
-        assert dropped(lab) == before
+        counts = [dropped(lab)]
+        for _ in range(3):
+            assert "198.18.51.80" in lab.run(CLIENT, "wg-migrate exec -- resolvectl query --cache=no web.lab.test")
+            counts.append(dropped(lab))
+        # Another packet of the machine may be dropped meanwhile; a question of this kind would be each time.
+        assert any(before == after for before, after in pairwise(counts)), counts
 
 
 def dropped(lab: Lab) -> int:
