@@ -1,6 +1,6 @@
 """What cloud-init reads on one of the virtual machines: what provisioning gives a cloud's, beside its name and card.
 
-The others are spared it: emulated, it costs a machine half a minute a boot.
+The others are spared it: emulated, it costs a machine 50 s of processor time at its first boot.
 """
 
 from __future__ import annotations

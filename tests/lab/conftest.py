@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from lab.keys import ssh_command
+from lab.topology import machine
+
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT, PROXIES, EXIT, WEB = "client", ("wgnet1", "wgnet2"), "exit", "web"
 WEB_ADDRESS = "198.18.51.80"
@@ -32,7 +35,7 @@ class Lab:
 
     def ssh(self, host: str, command: str) -> list[str]:
         """Return the words that run a shell command as root on a machine: what `scripts/lab ssh` becomes in the end."""
-        return ["ssh", "-F", str(ROOT / "build/lab/ssh_config"), host, f"sudo sh -c {shlex.quote(command)}"]
+        return ssh_command(machine(host), f"sudo sh -c {shlex.quote(command)}")
 
     def run(self, host: str, command: str, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command as root on a machine and return what it prints."""
