@@ -91,7 +91,8 @@ class Connection:
             ask = "-n" if self.host.become_password is None else "-S -p ''"
             command = f"sudo {ask} {command}"
         try:
-            channel = self._transport().open_session(timeout=CONNECT_SECONDS)
+            # The first is opened when PAM has made the session, for which pam_systemd waits up to 25 s (DBus's limit).
+            channel = self._transport().open_session(timeout=ANSWER_SECONDS)
             channel.exec_command(command)
             if self.host.become_password is not None and self.host.user != "root":
                 channel.sendall(f"{self.host.become_password}\n".encode())

@@ -54,6 +54,7 @@ class Channel:
         argv = [sys.executable, "-c", text, "", programs]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.closed = False
+        self._streams_open = True
         self._timeout = 0.0
         self._lock = threading.Lock()
 
@@ -71,6 +72,8 @@ class Channel:
 
     def sendall(self, data: bytes) -> None:
         assert self.process.stdin is not None
+        if self.closed:
+            raise OSError("Socket is closed")
         try:
             os.write(self.process.stdin.fileno(), data)
         except ValueError:
@@ -89,8 +92,9 @@ class Channel:
 
     def close(self) -> None:
         with self._lock:
-            if not self.closed:
-                self.closed = True
+            self.closed = True
+            if self._streams_open:
+                self._streams_open = False
                 for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
                     assert stream is not None
                     stream.close()
@@ -215,3 +219,21 @@ def test_programs_that_do_not_last_may_end(connection: Connection) -> None:
     until(lambda: not found.running)
     assert output.of == {0: b"all"}
     assert (found.status, found.problem) == ([0, 1], "a program ended: without a word")
+
+
+def test_what_came_before_the_host_closed_its_end_is_read_to_the_end(connection: Connection) -> None:
+    """Paramiko calls a channel closed as soon as the host's word of it arrives, also where much is yet to be read."""
+    output = Output()
+
+    def take(number: int, data: bytes) -> None:
+        channel = connection.channels[0]
+        channel.process.wait(PATIENCE)  # it could write all that it had: the pipe holds more
+        channel.closed = True
+        output.take(number, data)
+
+    text = "print('x' * 20000, flush=True); import sys; print('y' * 20000, end='', file=sys.stderr)"
+    found = Session(cast(Any, connection), [[sys.executable, "-c", text], ["printf", "z"]], take, lasting=False)
+    until(lambda: not found.running)
+    assert (found.problem, found.status) == (None, [0, 0])
+    assert output.of == {0: b"x" * 20000 + b"\n", 1: b"z"}
+    assert found.said[0] == "y" * 20000
