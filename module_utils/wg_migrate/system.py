@@ -43,7 +43,7 @@ class System:
         except FileNotFoundError:
             return Outcome(127, "", f"{argv[0]}: not installed")
         except subprocess.TimeoutExpired:
-            return Outcome(124, "", f"no answer within {self._timeout:.0f} s")
+            return Outcome(124, "", f"no answer within {self._timeout:g} s")
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, argv: list[str], stdin: str | None = None) -> str:

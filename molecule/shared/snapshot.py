@@ -28,7 +28,8 @@ NOISES = (
     r"/var/lib/ucf/hashfile\.[0-9]",  # ucf's own backups
     "/etc/(passwd|group|shadow|gshadow)-",  # what stood before the last change of users
     "/etc/ld.so.cache",  # made anew with every library that comes or goes
-    "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|initctl|sshd.pid|utmp|secrets)(/.*)?",  # others'
+    "/run/(adduser|initctl|sshd.pid|utmp)",  # others': locks, and what is written at a login
+    "/run/(systemd|udev|dbus|lock|user|log|sudo|mount|credentials|secrets)(/.*)?",  # others'
     "/run/(netns|wireguard)",  # directories that `ip netns` and wireguard-go keep; what is in them counts
     "/tmp/(systemd-private-|ansible_|\\.).*",  # of running units, and of the module that asks
 )

@@ -2,7 +2,7 @@
 
 {"do": "start", "programs": [[...], ...], "seconds": N, "bytes": N} has each tcpdump written to a file by a unit of its
 own, which ends after so many seconds, or when its file has so many bytes; returns when all of them capture. {"do":
-"running"} prints how many still do. {"do": "remove"} ends them and removes all that was written.
+"running"} prints how many still do. {"do": "remove"} ends them, removes all that was written, and prints what it was.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def main(order: dict[str, Any]) -> None:
     elif order["do"] == "running":
         print(len(units()))
     else:
+        if DIRECTORY.exists():
+            print(DIRECTORY)
         remove()
 
 

@@ -177,5 +177,4 @@ def test_a_reboot_of_every_host_brings_the_traffic_back(deployed: Guests) -> Non
 
 def test_removal_restores_the_hosts(deployed: Guests) -> None:
     deployed.play("playbooks/remove.yml")
-    for host in HOSTS:
-        assert deployed.differences(host) == []
+    assert deployed.everywhere(deployed.differences) == {host: [] for host in HOSTS}
