@@ -131,8 +131,14 @@ def test_the_paths_are_in_the_order_of_cloud_hosts(hetzner: Hetzner) -> None:
     # Asked of Ansible itself: what ansible-inventory lists is sorted by name.
     deployment, _ = hetzner
     paths = "(hostvars | wg_network(groups))['hosts']['laptop']['paths'] | map(attribute='proxy') | join(' before ')"
-    told = deployment.run("ansible", "localhost", "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {paths} }}}}")
-    assert "proxy2 before proxy1" in succeeded(told)
+    ask = ["ansible", "localhost", "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {paths} }}}}"]
+    hosts = deployment.settings["cloud_hosts"]
+    try:
+        deployment.write(cloud_hosts=dict(reversed(hosts.items())))
+        assert "proxy1 before proxy2" in succeeded(deployment.run(*ask))
+    finally:
+        deployment.write(cloud_hosts=hosts)
+    assert "proxy2 before proxy1" in succeeded(deployment.run(*ask))
 
 
 def test_nothing_is_destroyed_without_the_networks_name(hetzner: Hetzner) -> None:
