@@ -16,6 +16,7 @@ from .reading import read_interval
 from .report import report, report_of_loop
 from .schedule import parse
 from .system import System
+from .tunnel_apply import TUNNEL_UNIT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,6 +87,8 @@ def _up(_options: argparse.Namespace, system: System) -> None:
 
 
 def _down(_options: argparse.Namespace, system: System) -> None:
+    # Else systemd would go on taking the tunnel for standing, and to start the unit, or the loop, would put nothing up.
+    system.attempt(["systemctl", "stop", TUNNEL_UNIT])
     for action in tunnel.down(system).actions:
         print(action)
 

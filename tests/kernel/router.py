@@ -53,27 +53,34 @@ with socket.socket(family, socket.SOCK_DGRAM) as client:
     except OSError as error:
         print(error.strerror.replace(" ", "-"))
 """
-# The receiver's kernel answers by itself; a raw socket beside it is told of what came.
-LISTEN_ICMP = """
+# A raw socket of IPv4 is given the header too. To one of IPv6 the kernel adds the checksum (raw(7), ipv6(7)).
+RAW = """
 import socket, sys
-with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as listener:
+six = ":" in sys.argv[1]
+kind, start = ((socket.AF_INET6, socket.IPPROTO_ICMPV6), 0) if six else ((socket.AF_INET, socket.IPPROTO_ICMP), 20)
+raw = socket.socket(kind[0], socket.SOCK_RAW, kind[1])
+"""
+# The receiver's kernel answers by itself; a raw socket beside it is told of what came.
+LISTEN_ICMP = f"""{RAW}
+with raw as listener:
     listener.bind((sys.argv[1], 0))
     print("ready", flush=True)
     while True:
         packet, sender = listener.recvfrom(100)
-        if packet[20] == int(sys.argv[2]):
+        if packet[start] == int(sys.argv[2]):
             print(sender[0], flush=True)
             break
 """
-ASK_ICMP = """
-import socket, sys
-with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as client:
+ASK_ICMP = f"""{RAW}
+with raw as client:
     client.bind((sys.argv[1], 0))
     client.settimeout(0.5)
     client.sendto(bytes.fromhex(sys.argv[3]), (sys.argv[2], 0))
     try:
-        if client.recv(100)[20] == int(sys.argv[4]):
-            print("answered")
+        # Of IPv6 it hears neighbours too.
+        while client.recv(100)[start] != int(sys.argv[4]):
+            pass
+        print("answered")
     except OSError:
         pass
 """
@@ -81,7 +88,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as clie
 
 @dataclass(frozen=True)
 class Message:
-    """A message of ICMP (RFC 792) with its checksum, its type, and the type of the answer to it."""
+    """A message of ICMP (RFC 792, 4443) with its checksum, its type, and the type of the answer to it."""
 
     packet: str
     kind: int
@@ -89,6 +96,7 @@ class Message:
 
 
 ECHO = Message("0800a0b1574d0001", 8, 0)
+ECHO6 = Message("80000000574d0001", 128, 129)
 TIMESTAMP = Message("0d009bb1574d0001" + 12 * "00", 13, 14)
 
 

@@ -80,14 +80,14 @@ def test_the_original_loop_leaks_before_the_same_capture(deployed: Lab) -> None:
     """The original demo's loop deletes a route, then adds another, in one namespace: the capture sees what gets out."""
     lab = deployed
     script = (Path(__file__).parent / "original_loop.sh").read_text()
-    lab.run(CLIENT, "systemctl stop wg-migrate-loop && wg-migrate down")
+    lab.run(CLIENT, "wg-migrate down")
     try:
         lab.run(CLIENT, f'cat >/run/original.sh <<"END"\n{script}END')
         capture = Capture(lab.bridge(), LEAKS)
         lab.run(CLIENT, f"bash /run/original.sh {EXIT_ADDRESS} {WEB_ADDRESS} 2>&1", timeout=120)
         leaked = capture.stop()
     finally:
-        lab.run(CLIENT, "systemctl restart wg-migrate && systemctl start wg-migrate-loop")
+        lab.run(CLIENT, "systemctl start wg-migrate-loop")
     lab.wait_until_live()
     print(f"the original loop leaked {len(leaked)} packets")
     assert len(leaked) > 0

@@ -10,7 +10,7 @@ import pytest
 from client_samples import CONFIG, config, public_key
 from fake_system import FakeSystem
 from loop_rig import Rig
-from wg_migrate import cli, control
+from wg_migrate import cli, control, tunnel
 from wg_migrate.cli import WITHOUT_HOST_RESOLVERS
 from wg_migrate.config import PATH, dump
 from wg_migrate.errors import WgMigrateError
@@ -194,6 +194,14 @@ def test_a_system_error_is_one_sentence(
     )
     assert cli.main(["exec", "nosuch"]) == 1
     assert capsys.readouterr().err == "wg-migrate: nosuch: No such file\n"
+
+
+def test_after_down_a_start_of_the_unit_puts_the_tunnel_up(host: FakeSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = tunnel.Change({}, {}, [])
+    monkeypatch.setattr(tunnel, "down", lambda system: system.ran.append("down") or nothing)
+    host.answers["systemctl stop"] = ""
+    assert cli.main(["down"]) == 0
+    assert host.ran == ["systemctl stop wg-migrate.service", "down"]
 
 
 def test_status_without_a_tunnel_says_what_to_do(
