@@ -15,7 +15,7 @@ from lab.accelerator import accelerator
 from lab.certificates import ensure_certificates
 from lab.controller import podman_command
 from lab.guest_image import RELEASES, ensure_guest_image, remove_guest_images
-from lab.image import ensure_images, own_images, remove_earlier, remove_images
+from lab.image import ensure_images, remove_earlier, remove_every_image
 from lab.keys import ensure_keys, keep_trust_anchor, ssh_command
 from lab.machines import each, ensure_machines, refuse_foreign, remove_all, restart, standing
 from lab.network import ensure_network, remove_network
@@ -78,7 +78,7 @@ def down(arguments: argparse.Namespace) -> None:
         remove_network()
     if arguments.all:
         with step("images removed"):
-            kept = remove_images(own_images())
+            kept = remove_every_image()
             remove_guest_images()
         for image in kept:
             print(f"  kept, as a container that is not of the lab stands on it: {image}")

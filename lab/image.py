@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
-from lab.controller import podman
+from lab.controller import podman, podman_json
 from lab.shell import LabError, answer, as_root, run, step
 from lab.topology import ROOT
 
@@ -129,3 +130,39 @@ def remove_images(images: Collection[str]) -> list[str]:
     ):
         run(podman("rmi", image), "image")
     return kept
+
+
+def remove_every_image() -> list[str]:
+    """Remove all images of the lab; return those that stay, because somebody else's container stands on them."""
+    layers = remove_cut_off_builds()
+    kept = remove_images(own_images())
+    for layer in layers:
+        # Most went with the images, and one that carries what is kept podman does not give away.
+        answer(podman("rmi", layer))
+    return kept
+
+
+def remove_cut_off_builds() -> list[str]:
+    """Remove the containers of builds of the lab that were killed, which hold on to its images.
+
+    Return the layers without a name on which these stood, the latest of each build first.
+    """
+    # Podman calls a container external that some other program, here the library behind `podman build`, has made.
+    left = [each for each in podman_json("ps", "--all", "--external", "--format=json") if each["State"] == "storage"]
+    sources = {each["ImageID"]: sources_of(podman_json("image", "inspect", each["ImageID"])) for each in left}
+    ours = [each for each in left if is_ours([each["Image"], *sources[each["ImageID"]]])]
+    if ours:
+        run(podman("rm", "--force", *(each["Id"] for each in ours)), "image")
+    layers = {each["ImageID"] for each in ours if not is_ours([each["Image"]])}
+    return sorted(layers, key=lambda layer: -len(sources[layer]))
+
+
+def sources_of(inspected: Sequence[dict[str, Any]]) -> list[str]:
+    """Return on what an image was built, step by step, from what `podman image inspect` says of it."""
+    steps = [step for about in inspected for step in about["History"]]
+    return [step.get("comment", "").removeprefix("FROM ") for step in steps]
+
+
+def is_ours(images: Collection[str]) -> bool:
+    """Tell whether one of these images is the lab's."""
+    return any(image.startswith(f"{REPOSITORY}/") for image in images)
