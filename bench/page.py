@@ -33,7 +33,7 @@ def page(machines: Machines, plan: Plan, mode: str) -> dict[str, Figure]:
     key, times, runs = f"page_load_ratio_{mode}", plan.times(5), list[list[float]]()
 
     def measure() -> float:
-        runs.append([load_once() for _ in range(plan.count(LOADS))])
+        runs.append([load_once() for _ in range(plan.count(LOADS, mode))])
         return statistics.median(runs[-1])
 
     pairs = measured_pairs(machines, key, mode, times, measure)

@@ -35,8 +35,8 @@ def browser(driver: str, *switches: str) -> Iterator[WebDriver]:
         started = Remote(command_executor=driver, options=options)
     except (WebDriverException, HTTPError, OSError) as error:
         raise PageError(
-            f"no browser can be had at {driver}: {first_line(str(error))}. Install one with playbooks/browse.yml, and "
-            "connect from a host that may manage the client (client_management_sources)"
+            f"no browser can be had at {driver}: {first_line(str(error))}. Install one with playbooks/browse.yml, have "
+            "the tunnel up, and connect from a host that may manage the client (client_management_sources)"
         ) from None
     try:
         started.set_page_load_timeout(PATIENCE)

@@ -175,6 +175,22 @@ def status_with(header: str) -> str:
     return urllib3.request("GET", f"{LAB}/status", headers=dict([header.split(": ")]), timeout=30).data.decode()
 
 
+def test_the_browser_goes_and_comes_with_the_tunnel(browsing: Lab) -> None:
+    """Taken down, the machine has the bare network again, on which no page is opened."""
+    assert loaded(PAGE)["status"] == 200
+    browsing.run(CLIENT, "wg-migrate down")
+    try:
+        bare = browsing.run(CLIENT, f"curl -s http://{WEB_ADDRESS}/whoami").strip()
+        without = open_website(PAGE)
+    finally:
+        browsing.run(CLIENT, "systemctl start wg-migrate-loop")
+    browsing.wait_until_live()
+    assert bare == CLIENT_ADDRESS
+    assert without.returncode == 1
+    assert "no browser can be had" in without.stderr
+    assert loaded(PAGE)["status"] == 200
+
+
 def test_second_run_changes_nothing(browsing: Lab) -> None:
     assert changes(browsing.play("playbooks/browse.yml")) == {CLIENT: 0}
 

@@ -75,15 +75,14 @@ def diagnoses() -> list[str]:
 
 def in_the_lab(command: str) -> list[str]:
     """Return what a command of a page is in the lab, as words of a shell on the controller."""
+    # A shell that Ctrl-C ends as well would hide how the program itself ends.
+    command = f"exec {command}" if re.search(ENDLESS, command) and not command.startswith("sudo ") else command
     for word, meant in MEANT.items():
         command = command.replace(word, meant)
     if "build/captures/DIRECTORY" in command:
         newest = max((ROOT / "build" / "captures").iterdir(), key=lambda directory: directory.stat().st_mtime)
         command = command.replace("build/captures/DIRECTORY", str(newest))
-    if command.startswith("sudo "):
-        return ["scripts/lab", "ssh", CLIENT, command]
-    # A shell that Ctrl-C ends as well would hide how the program itself ends.
-    return ["sh", "-c", f"exec {command}" if re.search(ENDLESS, command) else command]
+    return ["scripts/lab", "ssh", CLIENT, command] if command.startswith("sudo ") else ["sh", "-c", command]
 
 
 @pytest.fixture(scope="module")

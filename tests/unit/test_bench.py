@@ -107,6 +107,7 @@ def test_a_quick_run_does_less_of_everything() -> None:
     full, quick = Plan(False), Plan(True)
     assert (full.times(5), full.seconds(10), full.count(2000)) == (5, 10, 2000)
     assert (quick.times(5), quick.seconds(10), quick.count(2000)) == (1, 3.0, 200)
+    assert (quick.count(2000, "100ms"), quick.count(2000, "batch60")) == (200, 2000), "enough batches for each path"
 
 
 def test_ping_loss() -> None:
