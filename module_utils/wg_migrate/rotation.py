@@ -16,7 +16,7 @@ from .config import INNER_DEVICE, OUTER_NAMESPACE, Config
 from .errors import WgMigrateError
 from .keys import is_key
 from .nft import inside
-from .sessions import read_sessions
+from .sessions import Session, read_sessions
 from .system import System
 
 NEXT, PREVIOUS = "next", "previous"
@@ -38,9 +38,12 @@ def adopt(system: System, peer: str, public_key: str) -> bool:
     with system.lock(LOCK):
         config = configuration.load(system)
         try:
-            return _adopt(system, config, peer, public_key)
+            adopted = _adopt(system, config, peer, public_key)
         finally:
             _hold(config, peer, 0)
+        # It would come in the middle of the next rotation, should that begin at once.
+        units.cancel(system, _unit(peer))
+        return adopted
 
 
 def _adopt(system: System, config: Config, peer: str, public_key: str) -> bool:
@@ -54,6 +57,9 @@ def _adopt(system: System, config: Config, peer: str, public_key: str) -> bool:
         # Cut off the last time: which of the two keys the peer has is found out again.
         _move(system, directory, "", NEXT, peer)
         _move(system, directory, PREVIOUS, "", peer)
+    elif known == public_key and _session(system, config, peer).handshake:
+        # The peer has these keys of ours. What lies in `next` is of a later rotation, for another key of the peer's.
+        return False
     if not _have(system, directory, NEXT, peer):
         if known == public_key:
             return False
@@ -83,8 +89,12 @@ def adopt_later(system: System, peer: str, public_key: str, seconds: int) -> Non
     if seconds not in _LATER:
         raise WgMigrateError(f"{seconds} is refused: write seconds from {_LATER[0]} to {_LATER[-1]}")
     command = ["/usr/local/bin/wg-migrate", "adopt", peer, public_key]
-    units.run_later(system, f"wg-migrate-adopt-{peer}", seconds, command)
+    units.run_later(system, _unit(peer), seconds, command)
     _hold(configuration.load(system), peer, seconds + 2 * WAIT)
+
+
+def _unit(peer: str) -> str:
+    return f"wg-migrate-adopt-{peer}"
 
 
 def _hold(config: Config, peer: str, seconds: float) -> None:
@@ -114,17 +124,27 @@ def _use(system: System, config: Config) -> None:
     tunnel.up(system, config)
 
 
+def _device(config: Config, peer: str) -> tuple[str, str | None]:
+    """Return the device that leads to a peer, and the namespace where it is."""
+    device = next((path.name for path in config.paths if path.proxy == peer), INNER_DEVICE)
+    return device, config.inner_namespace if device == INNER_DEVICE else OUTER_NAMESPACE
+
+
+def _session(system: System, config: Config, peer: str) -> Session:
+    device, namespace = _device(config, peer)
+    return read_sessions(system, namespace)[device]
+
+
 def _answers(system: System, config: Config, peer: str) -> bool:
     """Tell whether the peer shakes hands. It is a new one to WireGuard, so any handshake is with the new keys."""
-    device = next((path.name for path in config.paths if path.proxy == peer), INNER_DEVICE)
-    namespace = config.inner_namespace if device == INNER_DEVICE else OUTER_NAMESPACE
+    device, namespace = _device(config, peer)
     public_key = _public_keys(configuration.load(system))[peer]
     keepalive = ["wg", "set", device, "peer", str(public_key), "persistent-keepalive"]
     # From none to some sends a packet at once, and so begins the handshake.
     system.run([*inside(namespace), *keepalive, "0"])
     system.run([*inside(namespace), *keepalive, str(config.keepalive)])
     deadline = time.monotonic() + WAIT
-    while not read_sessions(system, namespace)[device].handshake:
+    while not _session(system, config, peer).handshake:
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK)

@@ -87,6 +87,8 @@ def network() -> Iterator[str]:
     """Describe devices, addresses, routes of all tables, and rules, of both families."""
     for word in ("link", "address"):
         for device in json.loads(run("ip", "-json", word, "show")):
+            # The kernel's count: a device that was made anew has another.
+            del device["ifindex"]
             yield f"{word} {json.dumps(device, sort_keys=True)}"
     for family in ("-4", "-6"):
         for words in (("route", "show", "table", "all"), ("rule", "show")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import Lab
+from tests.lab.conftest import Lab, all_up, until
 from tests.lab.test_revocation import inventory
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
@@ -21,3 +21,5 @@ def test_paths_of_both_families_end_at_an_exit_of_one(deployed_afterwards: Lab, 
     for playbook in ("site.yml", "playbooks/migrate.yml", "playbooks/verify.yml"):
         done = deployed_afterwards.playbook(playbook, "-e", "migration_interval=0.1", inventory=mixed)
         assert done.returncode == 0, done.stdout
+        # To an address that is new, WireGuard shakes hands when it next tries to, every 5 s.
+        until(lambda: all_up(deployed_afterwards), "both paths are up")

@@ -28,7 +28,8 @@ class Client(FakeSystem):
     """A client whose peer shakes hands with the keys that `peer_has`, and with no others."""
 
     def __init__(self, peer_has: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__({"ip netns exec wgnet wg": self._wg, "wg set wg0": "", "wg show": self._wg}, files)
+        answers = {"ip netns exec wgnet wg": self._wg, "wg set wg0": "", "wg show": self._wg, "systemctl stop": ""}
+        super().__init__(answers, files)
         self.peer_has = peer_has
         self.running: Config | None = None
         self.device = "wgnet1"
@@ -59,6 +60,17 @@ def test_keys_that_the_peer_answers_to_are_kept(files: dict[str, str], monkeypat
     assert client.running == AFTER
     assert {client.modes[path] for path in client.files if path.startswith(KEYS)} == {0o600}
     assert not adopt(client, PEER, NEW)
+
+
+def test_a_timer_of_the_rotation_before_leaves_the_keys_of_the_next_alone(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has made its next keys, and the peer has not changed yet."""
+    client = Client("old", files, monkeypatch)
+    assert not adopt(client, PEER, public_key("PROXY1"))
+    assert client.files == files
+    assert client.running is None
+    assert client.ran[-1] == f"systemctl stop wg-migrate-adopt-{PEER}.timer"
 
 
 def test_keys_that_the_peer_does_not_answer_to_are_given_up(
