@@ -303,7 +303,7 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
         tunnel.refuse_foreign_device(system)
     text, written = configuration.dump(wanted), system.read(configuration.PATH)
     unit_actions = [*units.plan_enabled(system, TUNNEL_UNIT), *units.plan_active(system, KEEPER_UNIT)]
-    unit_actions += loop_state.plan_restart(system, wanted.status_group)
+    loop_actions = loop_state.plan_restart(system, wanted)
     if check_mode:
         change = tunnel.examine(system, wanted, ahead=True)
     else:
@@ -315,14 +315,14 @@ def build(params: dict[str, Any], check_mode: bool, system: System) -> Outcome:
         if text != written:
             system.write(configuration.PATH, text, 0o600)
         change = tunnel.up(system, wanted)
-        units.apply(system, unit_actions)
+        units.apply(system, [*unit_actions, *loop_state.plan_restart(system, wanted)])
         if not system.exists(confirmation.MARKER):
             confirmation.keep(system)
     file_action = [f"{'change' if written else 'make'} file {configuration.PATH}"] if text != written else []
     before = {**readable(change.before), f"file {configuration.PATH}": written or ""}
     after = {**readable(change.after), f"file {configuration.PATH}": text}
     gone = [f"remove the keys for {peer}" for peer in configuration.gone_peers(wanted, known)]
-    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions), *gone]
+    actions = [*file_action, *map(str, change.actions), *map(" ".join, unit_actions + loop_actions), *gone]
     waiting = [path.name for path in pinned_paths(wanted) if not way_by(system, path.uplink, path.address)]
     unconfirmed = system.exists(confirmation.MARKER)
     return Outcome(before, after, actions, configuration.unknown_peers(wanted), waiting, unconfirmed)

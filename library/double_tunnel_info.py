@@ -250,11 +250,12 @@ tunnel:
           description: Which code it runs, as a fingerprint.
           type: str
           returned: always
-        status_group:
-          description: The group whose members may ask for this; empty where only root may.
-          type: str
+        basis:
+          description: What of the configuration it goes by from its start, and is restarted for where it changes.
+          type: list
+          elements: str
           returned: always
-          sample: ""
+          sample: ["scope host", "10.87.0.2", "exit 203.0.113.20 51820 10.87.16.1", "wgnet1 proxy1", "group "]
         schedule:
           description: The schedule in use; module M(migration) tells its keys.
           type: dict

@@ -96,6 +96,13 @@ class Config:
         return APPLICATION_NAMESPACE if self.scope == "namespace" else None
 
     @property
+    def basis(self) -> list[str]:
+        """All that the loop goes by from its start: where it differs, the loop must be started anew."""
+        paths = [f"{path.name} {path.proxy}" for path in self.paths if path.public_key]
+        exit_host = f"{self.exit.name} {self.exit.address} {self.exit.port} {self.exit.inner_address}"
+        return [f"scope {self.scope}", self.overlay_address, exit_host, *paths, f"group {self.status_group}"]
+
+    @property
     def inner_addresses(self) -> list[str]:
         """The addresses of wg0."""
         return [address for address in (self.inner_address, self.inner_address6) if address]

@@ -88,7 +88,7 @@ class Loop:
         self._session_started = now
         self._session_end = _NEVER
         self._code = fingerprint(system)
-        self._status_group = config.status_group
+        self._basis = config.basis
         self._rng = generator(None)
         self.schedule = Schedule(period=DEFAULT_PERIOD)
         self._chooser = Chooser(self.schedule, self._names, self._rng)
@@ -238,7 +238,7 @@ class Loop:
         passed = self._table.passed(watch.sent_by_all())
         return {
             "code": self._code,
-            "status_group": self._status_group,
+            "basis": self._basis,
             "schedule": plain(self.schedule),
             "replayed": self.schedule.seed is not None,
             "problem": self.problem or self._table_problem or watch.problem,

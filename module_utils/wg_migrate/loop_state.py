@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import config, control, schedule_file
+from .config import Config
 from .errors import WgMigrateError
 from .installed_code import fingerprint
 from .schedule import WHEN, Schedule, fit, parse, plain
@@ -90,13 +91,16 @@ def _running() -> Schedule | None:
         return None  # it has just started, or hangs: it is told anyway
 
 
-def plan_restart(system: System, status_group: str) -> list[list[str]]:
-    """Return the commands after which a running loop runs the code that is installed, and answers this group."""
+def plan_restart(system: System, wanted: Config) -> list[list[str]]:
+    """Return the commands after which a running loop runs the code that is installed, and goes by this configuration.
+
+    None after `tunnel.up` where that has made a device: it then has started the loop anew.
+    """
     try:
         running = control.ask({"command": "status"})
     except WgMigrateError:
         return []
-    current = (running.get("code"), running.get("status_group")) == (fingerprint(system), status_group)
+    current = (running.get("code"), running.get("basis")) == (fingerprint(system), wanted.basis)
     return [] if current else [["systemctl", "restart", LOOP_UNIT]]
 
 

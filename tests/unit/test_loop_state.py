@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
-from client_samples import CONFIG
+from client_samples import CONFIG, public_key
 from fake_system import FakeSystem
 from wg_migrate import config, control, loop_state, schedule_file
 from wg_migrate.errors import WgMigrateError
@@ -200,21 +201,45 @@ def test_what_is_shown_is_the_schedule_that_holds() -> None:
     assert Wanted("started", FIVE).readable() == {"state": "started", "at_boot": True, "schedule": plain(FIVE)}
 
 
+RESTART = [["systemctl", "restart", "wg-migrate-loop.service"]]
+
+
 def test_a_loop_of_older_code_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = Host(monkeypatch, {"code": "of yesterday", "status_group": ""})
-    assert loop_state.plan_restart(host, "") == [["systemctl", "restart", "wg-migrate-loop.service"]]
-    host = Host(monkeypatch, {"code": fingerprint(host), "status_group": ""})
-    assert loop_state.plan_restart(host, "") == []
+    host = Host(monkeypatch, {"code": "of yesterday", "basis": CONFIG.basis})
+    assert loop_state.plan_restart(host, CONFIG) == RESTART
+    host = Host(monkeypatch, {"code": fingerprint(host), "basis": CONFIG.basis})
+    assert loop_state.plan_restart(host, CONFIG) == []
     host.files[f"{DIRECTORY}/loop.py"] = "changed"
-    assert loop_state.plan_restart(host, "") != []
+    assert loop_state.plan_restart(host, CONFIG) == RESTART
 
 
-def test_a_loop_that_answers_another_group_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = fingerprint(Host(monkeypatch, None))
-    host = Host(monkeypatch, {"code": code, "status_group": "adm"})
-    assert loop_state.plan_restart(host, "adm") == []
-    assert loop_state.plan_restart(host, "") == [["systemctl", "restart", "wg-migrate-loop.service"]]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status_group": "adm"},
+        {"overlay_address": "fd5d:6a0c:87e1:1::2"},
+        {"exit": dataclasses.replace(CONFIG.exit, address="2001:db8::20")},
+        {"exit": dataclasses.replace(CONFIG.exit, port=51821)},
+        {"scope": "namespace" if CONFIG.scope == "host" else "host"},
+        {"paths": CONFIG.paths[:1]},
+    ],
+    ids=str,
+)
+def test_a_loop_that_goes_by_another_configuration_is_restarted(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It probes the exit, and writes routes from the overlay address, as they were when it began."""
+    host = Host(monkeypatch, None)
+    host = Host(monkeypatch, {"code": fingerprint(host), "basis": CONFIG.basis})
+    assert loop_state.plan_restart(host, dataclasses.replace(CONFIG, **changes)) == RESTART
+
+
+def test_a_loop_is_not_restarted_for_new_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch, None)
+    host = Host(monkeypatch, {"code": fingerprint(host), "basis": CONFIG.basis})
+    rotated = dataclasses.replace(CONFIG, exit=dataclasses.replace(CONFIG.exit, public_key=public_key("ANOTHER")))
+    assert loop_state.plan_restart(host, rotated) == []
 
 
 def test_where_no_loop_runs_none_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loop_state.plan_restart(Host(monkeypatch, None), "adm") == []
+    assert loop_state.plan_restart(Host(monkeypatch, None), CONFIG) == []

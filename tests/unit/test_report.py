@@ -31,7 +31,7 @@ OF_PATH = {
 }
 ANSWER = {
     "code": "0123456789abcdef",
-    "status_group": "",
+    "basis": [],
     "schedule": {
         "period": 0.1,
         "jitter": 0.0,
