@@ -28,8 +28,8 @@ class Client(FakeSystem):
     """A client whose peer shakes hands with the keys that `peer_has`, and with no others."""
 
     def __init__(self, peer_has: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        answers = {"ip netns exec wgnet wg": self._wg, "wg set wg0": "", "wg show": self._wg, "systemctl stop": ""}
-        super().__init__(answers, files)
+        wg = {"ip netns exec wgnet wg": self._wg, "wg show": self._wg}
+        super().__init__({**wg, "wg set wg0": "", "systemctl stop": ""}, files)
         self.peer_has = peer_has
         self.running: Config | None = None
         self.device = "wgnet1"
