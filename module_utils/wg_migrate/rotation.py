@@ -16,7 +16,7 @@ from .config import INNER_DEVICE, OUTER_NAMESPACE, Config
 from .errors import WgMigrateError
 from .keys import is_key
 from .nft import inside
-from .sessions import Session, read_sessions
+from .sessions import read_sessions
 from .system import System
 
 NEXT, PREVIOUS = "next", "previous"
@@ -57,7 +57,7 @@ def _adopt(system: System, config: Config, peer: str, public_key: str) -> bool:
         # Cut off the last time: which of the two keys the peer has is found out again.
         _move(system, directory, "", NEXT, peer)
         _move(system, directory, PREVIOUS, "", peer)
-    elif known == public_key and _session(system, config, peer).handshake:
+    elif known == public_key and _has_shaken_hands(system, config, peer):
         # The peer has these keys of ours. What lies in `next` is of a later rotation, for another key of the peer's.
         return False
     if not _have(system, directory, NEXT, peer):
@@ -130,9 +130,10 @@ def _device(config: Config, peer: str) -> tuple[str, str | None]:
     return device, config.inner_namespace if device == INNER_DEVICE else OUTER_NAMESPACE
 
 
-def _session(system: System, config: Config, peer: str) -> Session:
+def _has_shaken_hands(system: System, config: Config, peer: str) -> bool:
     device, namespace = _device(config, peer)
-    return read_sessions(system, namespace)[device]
+    session = read_sessions(system, namespace).get(device)
+    return session is not None and session.handshake > 0
 
 
 def _answers(system: System, config: Config, peer: str) -> bool:
@@ -144,7 +145,7 @@ def _answers(system: System, config: Config, peer: str) -> bool:
     system.run([*inside(namespace), *keepalive, "0"])
     system.run([*inside(namespace), *keepalive, str(config.keepalive)])
     deadline = time.monotonic() + WAIT
-    while not _session(system, config, peer).handshake:
+    while not _has_shaken_hands(system, config, peer):
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK)
