@@ -6,6 +6,8 @@ import io
 import json
 import subprocess
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from lab.kinds import Kind, Standing
 from lab.machines import refuse_foreign
 from lab.network import create_command
 from lab.runtime.rewrite_bundle import rewrite
-from lab.shell import LabError, tail
+from lab.shell import LabError, tail, write
 from lab.topology import MACHINES, ROOT, machine
 
 ALL_CAPABILITIES = (1 << 41) - 1
@@ -187,6 +189,22 @@ def test_a_bundle_gets_one_writable_cgroup2_mount_of_its_own() -> None:
         "linux": {"namespaces": [{"type": "pid"}, {"type": "cgroup"}]},
         "hostname": "client",
     }
+
+
+def test_threads_that_write_the_same_file_at_once_are_not_in_each_others_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_drafts, replace = threading.Barrier(2, timeout=10), Path.replace
+
+    def late(draft: Path, target: Path) -> Path:
+        both_have_drafts.wait()
+        return replace(draft, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    with ThreadPoolExecutor(2) as pool:
+        for writing in [pool.submit(write, tmp_path / "made", "text") for _ in range(2)]:
+            writing.result()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]
 
 
 def test_the_end_of_a_log_is_short(tmp_path: Path) -> None:
