@@ -93,7 +93,9 @@ class Guests(Lab):
             return dict(zip(HOSTS, pool.map(work, HOSTS), strict=True))
 
     def remember(self, host: str) -> None:
-        """Write down what a machine is, where a reboot leaves it alone."""
+        """Write down what a machine is, where a reboot leaves it alone; the client's tools are a part of it."""
+        if host == CLIENT:
+            self.run(host, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}")
         self.snapshot(host, "made")
         self.run(host, f"cp {MADE} {KEPT}")
 
@@ -124,7 +126,6 @@ def guests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert done.returncode == 0, done.stdout + done.stderr
     # What a new image says of its lists of packages: they are of today, and there are none.
     found.run(PROXIES[0], "find /var/lib/apt/lists -type f -delete; touch /var/lib/apt/lists")
-    found.run(CLIENT, f"apt-get -q update && apt-get -q install --yes --no-install-recommends {TOOLS}")
     found.everywhere(found.remember)
     yield found
     found.hang_up()

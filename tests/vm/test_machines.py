@@ -37,7 +37,7 @@ def leaks(guests: Guests) -> str:
 
 def endpoints(guests: Guests, seconds: int) -> set[str]:
     """Return the proxies at which the exit has its client within so many seconds, asked as often as it answers."""
-    asked = f"timeout {seconds} sh -c 'while wg show wg0 endpoints; do sleep 1; done'"
+    asked = f"timeout {seconds} sh -c 'while wg show wg0 endpoints; do sleep 0.5; done'"
     told = guests.run(EXIT, asked, check=False).splitlines()
     addresses = {line.split()[1].rpartition(":")[0].strip("[]") for line in told}
     return {name for name in PROXIES if guests.outside.address(name) in addresses}
@@ -91,10 +91,10 @@ def test_a_busy_download_roams_and_nothing_leaks(deployed: Guests) -> None:
 
 def test_the_exit_follows_a_client_that_says_nothing(deployed: Guests) -> None:
     """Datagrams come down, and of the client's own there are those alone by which its loop tells where it is."""
-    deployed.run(CLIENT, "wg-migrate interval 5")
+    deployed.run(CLIENT, "wg-migrate interval 4")
     try:
-        with deployed.running(CLIENT, traffic(60, "-R", "-u", "-b", "50k")) as listening:
-            found = endpoints(deployed, 40)
+        with deployed.running(CLIENT, traffic(30, "-R", "-u", "-b", "50k")) as listening:
+            found = endpoints(deployed, 20)
             said = listening.communicate(timeout=600)[0]
         assert listening.returncode == 0, said
         assert found == set(PROXIES)
@@ -136,7 +136,7 @@ def test_unequal_delays_pull_the_exit_back_for_their_difference_and_no_longer(de
             for interval in (86400, 1, 0.1):
                 deployed.run(CLIENT, f"wg-migrate interval {interval}")
                 for way in ("", "-R"):
-                    with deployed.running(CLIENT, traffic(6, way)) as busy:
+                    with deployed.running(CLIENT, traffic(4, way)) as busy:
                         result = json.loads(busy.communicate(timeout=600)[0])["end"]
                     rates[f"{interval} {way}"] = round(result["sum_received"]["bits_per_second"] / 1e6, 1)
             print(f"{deployed.release}: {rates}")
