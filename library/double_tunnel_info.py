@@ -20,7 +20,13 @@ attributes:
   diff_mode:
     description: It changes nothing, so there is nothing to show.
     support: none
-options: {}
+options:
+  wait:
+    description:
+      - How long to wait for the paths of a running loop to be up, in seconds, 0 to 3600.
+      - After a change a path is up when it has shaken hands, which may take 5 s. What is returned tells whether it is.
+    type: float
+    default: 0.0
 seealso:
   - module: double_tunnel
   - module: migration
@@ -34,6 +40,11 @@ EXAMPLES = r"""
 - name: Show the path that carries the traffic now
   ansible.builtin.debug:
     var: __play_tunnel['tunnel']['active']
+
+- name: Ask the client when its paths are up, after 15 s at the latest
+  double_tunnel_info:
+    wait: 15
+  register: __play_tunnel
 
 - name: Show the paths that are not up
   ansible.builtin.debug:
@@ -338,15 +349,20 @@ tunnel:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wg_migrate.errors import told_by
-from ansible.module_utils.wg_migrate.report import report
+from ansible.module_utils.wg_migrate.reading import read_number
+from ansible.module_utils.wg_migrate.report import report_when_up
 from ansible.module_utils.wg_migrate.system import System
+
+ARGUMENT_SPEC = {"wait": {"type": "float", "default": 0.0}}
+_LONGEST = 3600.0
+"""Seconds: a host is not kept for longer than this."""
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     with told_by(module.fail_json):
-        state = report(System())
+        state = report_when_up(System(), read_number("wait", module.params["wait"], 0, _LONGEST, "15"))
     module.exit_json(changed=False, tunnel=state)
 
 

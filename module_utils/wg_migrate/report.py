@@ -14,6 +14,7 @@ from . import control
 from .addresses import endpoint
 from .config import INNER_DEVICE, OUTER_NAMESPACE, Config, load
 from .errors import WgMigrateError
+from .health import UP
 from .nft import inside
 from .sessions import Session, parse_sessions
 from .system import System
@@ -32,6 +33,8 @@ LOOP_KEYS = (
     "share",
 )
 """What only the running loop knows of a path: without one these are there all the same, and None."""
+_GLANCE = 0.2
+"""Seconds between two looks of one who waits."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,26 @@ def report(system: System) -> dict[str, Any]:
         "loop": loop and {key: value for key, value in loop.items() if key != "paths"},
         "loop_problem": problem,
     }
+
+
+def report_when_up(system: System, patience: float) -> dict[str, Any]:
+    """Return the report as soon as all paths of the running loop are up; after so many seconds, as it is then.
+
+    Where no loop runs there is nothing to wait for. After a change a path is not up before its handshake, which
+    WireGuard tries every 5 s (REKEY_TIMEOUT; Donenfeld, NDSS 2017). Raises as `report`.
+    """
+    deadline = time.monotonic() + patience
+    state = report(system)
+    while not _all_up(state) and time.monotonic() < deadline:
+        time.sleep(_GLANCE)
+        state = report(system)
+    return state
+
+
+def _all_up(state: dict[str, Any]) -> bool:
+    """Tell whether no path that the loop knows is less than up; its word is older than the session's."""
+    known = [path for path in state["paths"].values() if path["health"] is not None]
+    return all(path["health"] == UP and path["live"] for path in known)
 
 
 def report_of_loop() -> dict[str, Any]:

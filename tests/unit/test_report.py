@@ -10,7 +10,7 @@ from fake_system import Answer, FakeSystem
 from wg_migrate import control
 from wg_migrate.config import PATH, dump
 from wg_migrate.errors import WgMigrateError
-from wg_migrate.report import LOOP_KEYS, report, report_of_loop
+from wg_migrate.report import LOOP_KEYS, report, report_of_loop, report_when_up
 from wg_migrate.system import Outcome
 
 NOW = 1_700_000_000.0
@@ -198,6 +198,50 @@ def test_no_secret_is_told(host: FakeSystem) -> None:
 
 def test_of_a_host_only_our_own_devices_are_told(host: FakeSystem) -> None:
     assert "SOMEBODY" not in json.dumps(report(host))
+
+
+class Waiting:
+    """A clock that only sleeping moves, and paths that are up from a time on; `sessions` from another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, host: FakeSystem, up: float, session: float) -> None:
+        self.now, self._up, self._session, self._host = 0.0, up, session, host
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self._sleep)
+        monkeypatch.setattr(control, "ask", self._ask)
+        self._sleep(0.0)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        second = int(NOW) if self.now >= self._session else 0
+        self._host.answers["ip netns exec wgnet wg show all dump"] = peer("wgnet1", "ONE", int(NOW)) + peer(
+            "wgnet2", "TWO", second
+        )
+
+    def _ask(self, _request: object) -> dict[str, Any]:
+        health = "up" if self.now >= self._up else "down"
+        return {**ANSWER, "paths": {"wgnet1": OF_PATH, "wgnet2": {**OF_PATH, "health": health}}}
+
+
+@pytest.mark.parametrize(("up", "session", "until"), [(0, 0, 0), (3, 0, 3), (0, 4, 4), (99, 0, 15)])
+def test_whoever_waits_does_so_until_all_paths_are_up_and_no_longer(
+    host: FakeSystem, monkeypatch: pytest.MonkeyPatch, up: float, session: float, until: float
+) -> None:
+    clock = Waiting(monkeypatch, host, up, session)
+    state = report_when_up(host, 15)
+    assert clock.now == pytest.approx(until, abs=0.21)
+    assert state["paths"]["wgnet2"]["health"] == ("up" if up <= 15 else "down")
+    assert state["paths"]["wgnet2"]["live"]
+
+
+def test_nobody_waits_for_paths_without_a_loop_nor_for_those_it_does_not_know(
+    host: FakeSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Waiting(monkeypatch, host, 0, 99)
+    monkeypatch.setattr(control, "ask", lambda _request: {**ANSWER, "paths": {"wgnet1": OF_PATH}})
+    assert report_when_up(host, 15)["loop"] is not None
+    stop_loop(monkeypatch)
+    assert report_when_up(host, 15)["loop"] is None
+    assert clock.now == 0
 
 
 @pytest.mark.usefixtures("host")

@@ -36,7 +36,7 @@ def leaks(guests: Guests) -> str:
 
 
 def endpoints(guests: Guests, seconds: int) -> set[str]:
-    """Return the proxies at which the exit has its client within so many seconds, asked as often as it answers."""
+    """Return the proxies at which the exit has its client within so many seconds, asked twice a second."""
     asked = f"timeout {seconds} sh -c 'while wg show wg0 endpoints; do sleep 0.5; done'"
     told = guests.run(EXIT, asked, check=False).splitlines()
     addresses = {line.split()[1].rpartition(":")[0].strip("[]") for line in told}
