@@ -123,7 +123,7 @@ def name_servers() -> list[str]:
 def command(machine: Machine, image: GuestImage, chosen: Accelerator) -> list[str]:
     """Return the command that starts MACHINE from IMAGE."""
     place = directory(machine)
-    words = f"{KERNEL_WORDS} systemd.machine_id={machine_id(machine)}"
+    words = " ".join((KERNEL_WORDS, *chosen.kernel_words, f"systemd.machine_id={machine_id(machine)}"))
     if machine.name != CLOUDY:
         words += f" systemd.hostname={machine.name}"
     # A comma ends a value of QEMU's, unless doubled.
@@ -149,7 +149,7 @@ def command(machine: Machine, image: GuestImage, chosen: Accelerator) -> list[st
 def made_of(machine: Machine, tag: str) -> list[str]:
     """Return the image and the hardware of MACHINE."""
     image = named(tag)
-    return [tag, *command(machine, image, Accelerator((), ""))]
+    return [tag, *command(machine, image, Accelerator((), (), ""))]
 
 
 def create(machine: Machine, tag: str, fingerprint: str) -> None:

@@ -27,7 +27,7 @@ from lab.shell import LabError
 from lab.topology import MACHINES, ROOT, machine
 
 IMAGE = GuestImage("trixie", "0123456789abcdef")
-FOR_QEMU = Accelerator(("-accel", "tcg"), "")
+FOR_QEMU = Accelerator(("-accel", "tcg"), ("norandmaps",), "")
 
 
 def started(*directory: str, name: str = "wgm-client", program: str = "/usr/bin/qemu-system-x86_64") -> list[str]:
@@ -93,6 +93,7 @@ def test_a_machine_keeps_its_card_its_disks_and_its_name() -> None:
     kernel_words = words[words.index("-append") + 1].split()
     assert f"systemd.machine_id={keys.machine_id(machine('exit'))}" in kernel_words
     assert kernel_words[0] == "root=/dev/nvme0n1"
+    assert "norandmaps" in kernel_words
     # The archive of what is its own is the second disk, as lab/guest/customize expects.
     disks = [word for word in words if word.startswith(("nvme", "virtio-blk"))]
     assert disks == ["nvme,drive=disk,serial=lab", "virtio-blk-pci,drive=seed"], (
