@@ -70,3 +70,10 @@ def test_variables_page_is_current() -> None:
     assert document_variables["PAGE"].read_text() == document_variables["page"](ROOT / "roles"), (
         "run: .venv/bin/python scripts/document-variables"
     )
+
+
+def test_systemd_refuses_to_start_none_of_our_units() -> None:
+    """Its rule is five starts within 10 s (systemd-system.conf(5)); whoever depends on such a unit would go without."""
+    units = [path for kind in ("service", "path") for path in (ROOT / "roles").glob(f"*/*/*.{kind}*")]
+    assert len(units) >= 10
+    assert [path.name for path in units if "\nStartLimitIntervalSec=0\n" not in path.read_text()] == []
