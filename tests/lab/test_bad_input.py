@@ -143,7 +143,7 @@ def runs(deployed: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
     def run(change: Change) -> CompletedProcess[str]:
         return deployed.playbook("site.yml", inventory=write_inventory(tmp_path_factory.mktemp("inventory"), change))
 
-    deployed.run(EXIT, f"printf '#!/bin/sh\\necho Python 3.7.3 False\\n' >{OLD_PYTHON}; chmod 755 {OLD_PYTHON}")
+    deployed.run(EXIT, f"printf '#!/bin/sh\\necho Python 3.7.3\\n' >{OLD_PYTHON}; chmod 755 {OLD_PYTHON}")
     before = snapshot(deployed, CLIENT)
     with ThreadPoolExecutor(os.cpu_count()) as at_once:
         found = dict(zip(CASES, at_once.map(run, [change for change, _ in CASES.values()]), strict=True))

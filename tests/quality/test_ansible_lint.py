@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
+MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py") if "AnsibleModule(" in path.read_text())
+"""An action has no argument spec that ansible-lint could find; it refuses wrong arguments itself."""
 
 
 @pytest.fixture

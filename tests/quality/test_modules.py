@@ -18,7 +18,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = sorted((ROOT / "library").glob("*.py"))
+DOCUMENTED = sorted((ROOT / "library").glob("*.py"))
+MODULES = [path for path in DOCUMENTED if "AnsibleModule(" in path.read_text()]
+"""The others are the documentation of actions, which run on the controller alone."""
 FILTERS = sorted((ROOT / "filter_plugins").glob("*.py"))
 BIN = Path(sys.executable).parent
 VALIDATE = Path(ansible_test.__file__).parent / "_util/controller/sanity/validate-modules/validate.py"
@@ -65,7 +67,7 @@ def _tasks_of(module: Path) -> Iterator[Mapping[str, Any]]:
 
 def _qualified(text: str) -> str:
     """Return a module's text as it would stand in a collection local.lib, where own names are no longer bare."""
-    own = "|".join(module.stem for module in MODULES)
+    own = "|".join(module.stem for module in DOCUMENTED)
     documented = re.sub(rf"(- module: |\bM\()(?=(?:{own})\b)", r"\1local.lib.", text)
     return documented.replace("ansible.module_utils.wg_", "ansible_collections.local.lib.plugins.module_utils.wg_")
 
@@ -97,7 +99,7 @@ def test_documentation_equals_argument_spec(collection: Path) -> None:
 
 def _names(kind: str) -> list[str]:
     if kind == "module":
-        return [module.stem for module in MODULES]
+        return [module.stem for module in DOCUMENTED]
     return sorted(name for file in FILTERS for name in runpy.run_path(str(file))["FilterModule"]().filters())
 
 
@@ -128,3 +130,24 @@ def test_examples_are_valid(module: Path) -> None:
 @every_module
 def test_module_tells_the_truth_in_check_mode(module: Path) -> None:
     assert _construction(module).get("supports_check_mode") is True
+
+
+def test_an_action_without_a_module_takes_what_is_documented() -> None:
+    actions = [path for path in DOCUMENTED if path not in MODULES]
+    assert actions
+    for path in actions:
+        spec = runpy.run_path(str(ROOT / "action_plugins" / path.name))["ARGUMENT_SPEC"]
+        documented = _documentation("module", [path.stem])[path.stem]["doc"]["options"]
+        told = ("type", "elements", "default", "required", "choices")
+        found = {
+            name: {key: option[key] for key in told if option.get(key, False) is not False}
+            for name, option in documented.items()
+        }
+        assert found == spec
+        for task in _tasks_of(path):
+            assert ArgumentSpecValidator(spec).validate(task[path.stem] or {}).error_messages == []
+
+
+def test_every_action_is_documented() -> None:
+    actions = {path.name for path in (ROOT / "action_plugins").glob("*.py")}
+    assert actions <= {path.name for path in DOCUMENTED}
