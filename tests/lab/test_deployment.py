@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,42 @@ def test_limited_runs_harm_nobody(deployed: Lab) -> None:
     with deployed.running(CLIENT, pings(500)) as pinging:
         assert changes(deployed.play("site.yml", "--limit", f"wgnet1,{EXIT}")) == {"wgnet1": 0, EXIT: 0}
         assert lost(pinging.communicate(timeout=60)[0], 500) == 0
+
+
+BOTH_LOOKS = """
+- hosts: clients:proxies:exits
+  gather_facts: false
+  tasks:
+    - {host_facts: {packages: [nftables]}, become: true, register: ours}
+    - {ansible.builtin.setup: {gather_subset: ["!all", "!min", env, network]}, register: theirs}
+    - ansible.builtin.copy:
+        content: "{{ [ours['ansible_facts'], theirs['ansible_facts']] | to_json }}"
+        dest: "{{ found }}/{{ inventory_hostname }}"
+        mode: "0600"
+      delegate_to: localhost
+"""
+
+
+def _differences(ours: Any, theirs: Any, where: str) -> list[str]:
+    """Return where a fact of ours is none of setup's, in whatever order addresses and devices come."""
+    if isinstance(ours, dict):
+        return [each for key, value in ours.items() for each in _differences(value, theirs.get(key), f"{where}.{key}")]
+    if isinstance(ours, list) and ours and isinstance(ours[0], dict):
+        inner = zip(ours, theirs, strict=True)
+        return [each for one, other in inner for each in _differences(one, other, where)]
+    same = sorted(ours) == sorted(theirs) if isinstance(ours, list) else ours == theirs
+    return [] if same else [f"{where}: {ours}, and setup says {theirs}"]
+
+
+def test_a_look_at_a_host_finds_what_setup_finds(deployed: Lab, tmp_path: Path) -> None:
+    playbook = tmp_path / "looks.yml"
+    playbook.write_text(BOTH_LOOKS)
+    deployed.play(str(playbook), "-e", f"found={tmp_path}")
+    for name in (CLIENT, "wgnet1", "wgnet2", EXIT):
+        ours, theirs = json.loads((tmp_path / name).read_text())
+        assert ours.pop("wireguard")["installed"] == ["nftables"]
+        assert len(ours) >= 8
+        assert _differences(ours, {key.removeprefix("ansible_"): fact for key, fact in theirs.items()}, name) == []
 
 
 def test_reboot_restores_tunnel_and_loop_without_ansible(deployed: Lab) -> None:

@@ -59,6 +59,11 @@ def test_a_preshared_key_is_not_printed_unless_it_is_to_be_revealed(keys: Argume
     assert key("p") not in output
 
 
+def _make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir(0o600)
+
+
 KEY_FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "no pair": ("a.key", Path.unlink),
     "no preshared key": ("s.psk", Path.unlink),
@@ -66,7 +71,7 @@ KEY_FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a preshared key that all can read": ("s.psk", lambda path: path.chmod(0o644)),
     "half a private key": ("b.key", lambda path: path.write_text("half a key")),
     "half a preshared key": ("s.psk", lambda path: path.write_text("half a key")),
-    "a directory": ("b.key", lambda path: (path.unlink(), path.mkdir(0o600))),
+    "no plain file": ("b.key", _make_directory),
 }
 
 
