@@ -88,7 +88,10 @@ class Channel:
 
     def recv_stderr(self, size: int) -> bytes:
         assert self.process.stderr is not None
-        return os.read(self.process.stderr.fileno(), size)
+        try:
+            return os.read(self.process.stderr.fileno(), size)
+        except ValueError:  # as above
+            return b""
 
     def close(self) -> None:
         with self._lock:
