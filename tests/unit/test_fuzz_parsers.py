@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+import json
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 from hostile import fuzz, refusal, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wg_migrate import counters, quick_have, wire
+from test_host_facts import DEVICES, answer
+from wg_migrate import counters, host_facts, quick_have, wire
 from wg_migrate.host_events import routing_is_ours
 from wg_migrate.quick_conf import MARK, canonical_address, canonical_network, masked, parse_peers, settle_peers
 from wg_migrate.sessions import parse_sessions
@@ -206,3 +209,30 @@ def test_a_network_is_refused_or_one_word(canonical: Callable[[str], str], text:
     found: list[str] = []
     refusal(lambda: found.append(canonical(text)))
     assert all(set(word) <= set("0123456789abcdef.:/") for word in found)
+
+
+FACT_WORDS = ("ifname", "mtu", "addr_info", "local", "address", "prefixlen", "dev", "prefsrc")
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FACT_WORDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(garbled(json.dumps(DEVICES)) | texts | st.lists(anything, max_size=3).map(json.dumps))
+@example('[{"ifname": "e", "addr_info": [{"local": "192.0.2.1", "prefixlen": true}]}]')
+@example('[{"ifname": "e", "mtu": ' + "9" * 5000 + "}]")
+@fuzz(200)
+def test_facts_of_a_garbled_look_are_addresses_or_left_out(told: str) -> None:
+    facts = host_facts.read(answer(devices=told, default4=told, default6=told)).facts
+    json.dumps(facts)
+    for family in (4, 6):
+        assert all(ipaddress.ip_address(each).version == family for each in facts[f"all_ipv{family}_addresses"])
+        assert set(facts[f"default_ipv{family}"]) <= {"interface", "address", "mtu"}
+
+
+@given(garbled(answer(wireguard="can run-ip\ninstalled nftables\nno other firewall")) | texts)
+@fuzz(200)
+def test_a_garbled_look_is_refused_or_whole(output: str) -> None:
+    look = host_facts.read(output)
+    assert look.facts or look.refusals
