@@ -29,8 +29,10 @@ def test_deploy_builds_the_network_and_a_second_run_changes_nothing(lab: Lab) ->
     assert "\x1b" not in first.stdout
     assert [each for each in first.stdout.splitlines() if each.startswith("== ")] == [
         "== Check the inventory and every host",
+        "== Check the clients and the exits",
         "== Install WireGuard and make the keys",
-        "== Set up every host for its part",
+        "== Set up the proxies",
+        "== Set up the clients and the exits",
     ]
     assert [host for host in HOSTS if not re.search(rf"^{host}: changed: ", first.stdout, re.MULTILINE)] == []
     again = wgm("deploy")
@@ -104,7 +106,7 @@ def test_the_password_that_sudo_wants_is_written_nowhere() -> None:
 def test_ctrl_c_ends_a_deployment_which_the_next_one_finishes() -> None:
     with subprocess.Popen([WGM, "deploy"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith("== Set up every host"))
+        next(line for line in process.stdout if line.startswith("== Set up the proxies"))
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
         assert process.wait(timeout=60) == 130
