@@ -40,6 +40,9 @@ class ActionModule(ActionBase):
                 f"'ansible {name} -m ping' answers."
             )
         except AnsibleError as error:
+            become = self._connection.become
+            if become is None or f"{become.name} password" not in str(error):
+                raise
             return _refused(f"{name} {host_facts.NO_ROOT}. {error}")
         look = host_facts.read(answer["stdout"])
         if look.refusals:

@@ -1,32 +1,21 @@
-"""Looks by the shell whether the module wireguard_keys has anything to do, and runs it only then."""
+"""Runs the module wireguard_keys only where a glance at the keys finds something to do."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
-
-from ansible.plugins.action import ActionBase
 
 # Ansible offers module_utils/ to modules only; an action runs in the controller's own process.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from wg_migrate import glance
 
+from plugin_utils.glancing import GlancingAction
 
-class ActionModule(ActionBase):
-    """Answer for the module where a glance is enough."""
 
-    _supports_check_mode = True
+class ActionModule(GlancingAction):
+    """Ask for the keys first."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return what the module returns, whoever found it out."""
-        super().run(tmp, task_vars)
-        question = glance.keys_question(self._task.args)
-        if question is not None:
-            answer = self._low_level_execute_command(question)
-            result = glance.keys_result(self._task.args, answer["stdout"])
-            if result is not None:
-                return result
-        module_result: dict[str, Any] = self._execute_module(task_vars=task_vars)
-        return module_result
+    question = staticmethod(glance.keys_question)
+    result = staticmethod(glance.keys_result)

@@ -1,7 +1,7 @@
 """What a shell tells of keys and files, so that a module need not be started where it would change nothing. Pure.
 
-To start a module costs a host six times what a command of its shell does (docs/architecture.md). Each pair of functions
-takes the arguments of a module: the question is None, and so is the result, where only the module can tell.
+To start a module costs a host several times what a command of its shell does (docs/architecture.md). Each pair of
+functions takes the arguments of a module: the question is None, and so is the result, where only the module can tell.
 """
 
 from __future__ import annotations

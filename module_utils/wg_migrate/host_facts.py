@@ -75,14 +75,19 @@ def questions(python: str, packages: Sequence[str] = ()) -> str:
 
 def read(output: str) -> Look:
     """Return what the command's output says. A host may say anything: what is no such fact is left out."""
-    parts = _SECTION.split(output.replace("\r\n", "\n"))
-    sections = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2])}
-    if sections.get("user") != "0":
+    answers = answers_in(output)
+    if answers.get("user") != "0":
         return Look(refusals=[NO_ROOT])
-    facts = _facts(sections)
-    if "wireguard" in sections:
-        facts["wireguard"] = _wireguard(sections["wireguard"].splitlines())
-    return Look(facts, _python_refusals(sections.get("python", "")))
+    facts = _facts(answers)
+    if "wireguard" in answers:
+        facts["wireguard"] = _wireguard(answers["wireguard"].splitlines())
+    return Look(facts, _python_refusals(answers.get("python", "")))
+
+
+def answers_in(output: str) -> dict[str, str]:
+    """Return what the output has of each question, by the question's name."""
+    parts = _SECTION.split(output.replace("\r\n", "\n"))
+    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2])}
 
 
 NO_ROOT = (
@@ -101,17 +106,17 @@ def _python_refusals(told: str) -> list[str]:
     return [f"has {version}, and Ansible needs Python {oldest} or later there: {advice}"]
 
 
-def _facts(sections: Mapping[str, str]) -> dict[str, Any]:
-    devices = {_text(each, "ifname"): each for each in _listed(sections.get("devices", "")) if _text(each, "ifname")}
+def _facts(answers: Mapping[str, str]) -> dict[str, Any]:
+    devices = {_text(each, "ifname"): each for each in _listed(answers.get("devices", "")) if _text(each, "ifname")}
     addresses = [each for device in devices.values() for each in _addresses(device)]
     return {
         **{name.replace("-", "_"): _device(name, device) for name, device in devices.items()},
         "interfaces": list(devices),
         "all_ipv4_addresses": [str(each.ip) for each in addresses if each.version == 4 and not each.is_loopback],
         "all_ipv6_addresses": [str(each.ip) for each in addresses if each.version == 6 and not each.is_loopback],
-        "default_ipv4": _default(sections.get("default4", ""), devices),
-        "default_ipv6": _default(sections.get("default6", ""), devices),
-        "env": {"SSH_CONNECTION": sections["connection"]} if sections.get("connection") else {},
+        "default_ipv4": _default(answers.get("default4", ""), devices),
+        "default_ipv6": _default(answers.get("default6", ""), devices),
+        "env": {"SSH_CONNECTION": answers["connection"]} if answers.get("connection") else {},
     }
 
 

@@ -137,11 +137,11 @@ def ask(*packages: str, connection: str = "") -> str:
 
 
 def test_the_command_runs_in_a_plain_shell() -> None:
-    sections = host_facts._SECTION.split(ask("no-such-package", connection="192.0.2.1 1 192.0.2.2 22"))  # noqa: SLF001
     names = ["python", "user", "connection", "devices", "default4", "default6", "wireguard"]
-    assert sections[1::2] == names
-    assert dict(zip(names, sections[2::2], strict=True))["connection"].strip() == "192.0.2.1 1 192.0.2.2 22"
-    assert host_facts._SECTION.split(ask())[1::2] == names[:-1]  # noqa: SLF001
+    answers = host_facts.answers_in(ask("no-such-package", connection="192.0.2.1 1 192.0.2.2 22"))
+    assert list(answers) == names
+    assert answers["connection"] == "192.0.2.1 1 192.0.2.2 22"
+    assert list(host_facts.answers_in(ask())) == names[:-1]
 
 
 def test_the_connection_is_found_behind_a_program_that_hides_it() -> None:

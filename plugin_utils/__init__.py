@@ -1,0 +1,1 @@
+"""What plugins of Ansible share, which find each other only by their names."""
