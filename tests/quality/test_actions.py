@@ -1,4 +1,8 @@
-"""Actions run on the controller: in whose words a host is refused, and when a module is spared."""
+"""Actions run on the controller: in whose words a host is refused, and when a module is spared.
+
+Not among the unit tests: where the controller's part of Ansible has been imported, its modules, which those run in
+their own process, read and warn in another way.
+"""
 
 from __future__ import annotations
 
