@@ -140,13 +140,15 @@ def write_inventory(directory: Path, change: Change) -> Path:
 def runs(deployed: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompletedProcess[str]]:
     """Run site.yml with every bad inventory, several at a time, for none changes anything; give how each ended."""
 
-    def run(change: Change) -> CompletedProcess[str]:
-        return deployed.playbook("site.yml", inventory=write_inventory(tmp_path_factory.mktemp("inventory"), change))
+    def run(inventory: Path) -> CompletedProcess[str]:
+        return deployed.playbook("site.yml", inventory=inventory)
 
+    # Before the threads: pytest's directories are not made for several at a time.
+    inventories = [write_inventory(tmp_path_factory.mktemp("inventory"), change) for change, _ in CASES.values()]
     deployed.run(EXIT, f"printf '#!/bin/sh\\necho Python 3.7.3\\n' >{OLD_PYTHON}; chmod 755 {OLD_PYTHON}")
     before = snapshot(deployed, CLIENT)
     with ThreadPoolExecutor(os.cpu_count()) as at_once:
-        found = dict(zip(CASES, at_once.map(run, [change for change, _ in CASES.values()]), strict=True))
+        found = dict(zip(CASES, at_once.map(run, inventories), strict=True))
     assert snapshot(deployed, CLIENT) == before
     return found
 
