@@ -29,6 +29,7 @@ def test_deploy_builds_the_network_and_a_second_run_changes_nothing(lab: Lab) ->
     assert "\x1b" not in first.stdout
     assert [each for each in first.stdout.splitlines() if each.startswith("== ")] == [
         "== Check the inventory and every host",
+        "== Check the proxies",
         "== Check the clients and the exits",
         "== Install WireGuard and make the keys",
         "== Set up the proxies",

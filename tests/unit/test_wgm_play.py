@@ -136,7 +136,7 @@ def test_ctrl_c_at_the_live_table_ends_ansible_and_the_replay_shows_the_same(tmp
         screen.until("▸ wireguard: ")
         os.write(screen.end, b"\x03")
         assert screen.status() == 130
-    assert "phase 1 of 5" in screen.seen
+    assert "phase 1 of 6" in screen.seen
     assert "wgm deploy: interrupted, after" in screen.seen
     assert "next: scripts/wgm deploy goes on where this was cut off." in screen.seen
     assert (
