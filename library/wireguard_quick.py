@@ -199,14 +199,8 @@ def run_present(module: AnsibleModule, system: System) -> dict[str, Any]:
         module.warn(
             f"Peer '{name}' is left out of {want.name}: nobody knows its public key yet. Run again without --limit."
         )
-    return {
-        "changed": bool(planned.steps),
-        "actions": planned.actions,
-        "before": quick_show.describe(have, want.name),
-        "after": quick_show.describe_after(have, want, planned),
-        "diff": quick_show.diff(have, planned, want, want.name),
-        "left_out": list(planned.left_out),
-    }
+    result: dict[str, Any] = quick_show.result(have, want, planned)
+    return result
 
 
 def _private_key(module: AnsibleModule, system: System) -> str:

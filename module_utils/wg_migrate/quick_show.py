@@ -10,6 +10,18 @@ from .quick_conf import Paths, Peer, Wanted, masked, parse_peers, render_sysctls
 from .quick_have import Have
 
 
+def result(have: Have, want: Wanted, planned: Plan) -> dict[str, Any]:
+    """Return what wireguard_quick returns for a plan that leads to an interface."""
+    return {
+        "changed": bool(planned.steps),
+        "actions": planned.actions,
+        "before": describe(have, want.name),
+        "after": describe_after(have, want, planned),
+        "diff": diff(have, planned, want, want.name),
+        "left_out": list(planned.left_out),
+    }
+
+
 def describe(have: Have, name: str) -> dict[str, Any]:
     """Return the state before, as it runs, without secrets."""
     device, known = have.device, {peer.public_key: peer.name for peer in parse_peers(have.conf)}
