@@ -22,8 +22,9 @@ class GlancingAction(ActionBase):
         super().run(tmp, task_vars)
         question = self.question(self._task.args)
         if question is not None:
-            answer = self._low_level_execute_command(question)
-            result = self.result(self._task.args, answer["stdout"])
+            # Ansible asks on a terminal, which puts a \r before each \n.
+            answer = self._low_level_execute_command(question)["stdout"].replace("\r\n", "\n")
+            result = self.result(self._task.args, answer)
             if result is not None:
                 return result
         module_result: dict[str, Any] = self._execute_module(task_vars=task_vars)

@@ -7,6 +7,7 @@ their own process, read and warn in another way.
 from __future__ import annotations
 
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,8 +18,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(name: str, answer: object, **arguments: object) -> tuple[dict[str, Any], list[str]]:
-    """Run an action of ours on a host that answers, or raises, so; return its result and what was done there."""
+def run(
+    name: str, answer: object, instead: Mapping[str, Any] | None = None, /, **arguments: object
+) -> tuple[dict[str, Any], list[str]]:
+    """Run an action of ours on a host that answers, or raises, so; return its result and what was done there.
+
+    `instead` has methods for those of the action.
+    """
     done: list[str] = []
 
     class Played(runpy.run_path(str(ROOT / "action_plugins" / f"{name}.py"))["ActionModule"]):  # type: ignore[misc]
@@ -38,7 +44,8 @@ def run(name: str, answer: object, **arguments: object) -> tuple[dict[str, Any],
     connection.become.name = "sudo"
     connection.get_option.return_value = "192.0.2.11"
     templar = mock.MagicMock(template=lambda value: value)
-    result = Played(task, connection, mock.MagicMock(), mock.MagicMock(), templar, mock.MagicMock()).run(
+    made = type("Made", (Played,), dict(instead or {}))
+    result = made(task, connection, mock.MagicMock(), mock.MagicMock(), templar, mock.MagicMock()).run(
         task_vars={"inventory_hostname": "wgnet1"}
     )
     return result, done
@@ -70,6 +77,12 @@ def test_a_module_runs_only_where_a_glance_is_not_enough(there: bool) -> None:
     result, done = run("own_files", told, files={"/etc/nothing": ""})
     assert result["changed"] is not there
     assert done == (["shell"] if there else ["shell", "module"])
+
+
+def test_a_glance_is_told_what_the_host_said_and_not_what_a_terminal_made_of_it() -> None:
+    told = {"result": staticmethod(lambda _arguments, output: {"told": output})}
+    result, _ = run("own_files", "a line\r\nof another kind\r\r\n", told, files={"/etc/nothing": ""})
+    assert result == {"told": "a line\nof another kind\r\n"}
 
 
 def test_what_only_the_module_can_tell_is_not_asked_of_the_shell() -> None:
