@@ -165,25 +165,7 @@ from ansible.module_utils.wg_migrate.errors import WgMigrateError, told_by
 from ansible.module_utils.wg_migrate.reading import read_path
 from ansible.module_utils.wg_migrate.system import System
 
-PEER_SPEC = {
-    "name": {"type": "str", "required": True},
-    "public_key": {"type": "str", "no_log": False},
-    "preshared_key": {"type": "str", "no_log": True},
-    "allowed_ips": {"type": "list", "elements": "str", "default": []},
-}
-
-ARGUMENT_SPEC = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "addresses": {"type": "list", "elements": "str", "default": []},
-    "listen_port": {"type": "int"},
-    "mtu": {"type": "int"},
-    "private_key_file": {"type": "path", "no_log": False},
-    "next_private_key_file": {"type": "path", "no_log": False},
-    "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER_SPEC},
-    "nftables": {"type": "str", "default": ""},
-    "sysctls": {"type": "dict", "default": {}},
-}
+ARGUMENT_SPEC = quick_conf.ARGUMENT_SPEC
 
 
 def run_present(module: AnsibleModule, system: System) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _wanted_keys(arguments: Mapping[str, Any]) -> keys.Wanted | None:
     directory, pairs, preshared = (arguments.get(name, []) for name in ("directory", "pairs", "preshared"))
     if arguments.get("state", "present") != "present" or arguments.get("given") or arguments.get("given_pairs"):
         return None
-    if not _is_path(directory) or not are_texts(pairs) or not are_texts(preshared) or not (pairs or preshared):
+    if not _is_path(directory) or not _are_texts(pairs) or not _are_texts(preshared) or not (pairs or preshared):
         return None
     want = keys.Wanted(str(directory), tuple(pairs), tuple(preshared))
     try:
@@ -91,9 +91,9 @@ def _wanted_files(arguments: Mapping[str, Any]) -> own_files.Wanted | None:
     executables, exclusive = arguments.get("executables", []), arguments.get("exclusive", [])
     if state != "present" or not isinstance(files, Mapping) or not files:
         return None
-    if not all(map(_is_path, files)) or not are_texts(list(files.values())):
+    if not all(map(_is_path, files)) or not _are_texts(list(files.values())):
         return None
-    if not are_texts(executables) or not are_texts(exclusive) or not all(map(_is_path, exclusive)):
+    if not _are_texts(executables) or not _are_texts(exclusive) or not all(map(_is_path, exclusive)):
         return None
     if not set(executables) <= set(files):
         return None
@@ -113,6 +113,5 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"/[^\n\\]*", value) is not None
 
 
-def are_texts(value: object) -> bool:
-    """Tell whether it is a list of texts."""
+def _are_texts(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, str) for each in value)

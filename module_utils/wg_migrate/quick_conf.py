@@ -33,6 +33,28 @@ _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """What is no text for a file or a command."""
 
 
+_PEER_SPEC: Mapping[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "public_key": {"type": "str", "no_log": False},
+    "preshared_key": {"type": "str", "no_log": True},
+    "allowed_ips": {"type": "list", "elements": "str", "default": []},
+}
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "addresses": {"type": "list", "elements": "str", "default": []},
+    "listen_port": {"type": "int"},
+    "mtu": {"type": "int"},
+    "private_key_file": {"type": "path", "no_log": False},
+    "next_private_key_file": {"type": "path", "no_log": False},
+    "peers": {"type": "list", "elements": "dict", "default": [], "options": _PEER_SPEC},
+    "nftables": {"type": "str", "default": ""},
+    "sysctls": {"type": "dict", "default": {}},
+}
+"""What module wireguard_quick takes, which documents it."""
+
+
 @dataclass(frozen=True)
 class Peer:
     """A peer as configured: name for people, keys in base64, networks in canonical form. "" is no preshared key."""

@@ -18,16 +18,8 @@ from typing import Any
 
 from . import quick, quick_conf, quick_have, quick_show
 from .errors import WgMigrateError
-from .glance import are_texts
-from .quick_conf import Paths, Wanted
+from .quick_conf import ARGUMENT_SPEC, Paths, Wanted
 from .system import Outcome, System
-
-_FILES = ("private_key_file", "next_private_key_file")
-DEFAULTS: Mapping[str, Any] = {
-    "addresses": [], "listen_port": None, "mtu": None, "peers": [], "nftables": "", "sysctls": {},
-}  # fmt: skip
-_KEYS = ("public_key", "preshared_key")
-_PEER_DEFAULTS: Mapping[str, Any] = {"public_key": None, "preshared_key": None, "allowed_ips": []}
 
 _FUNCTIONS = f"""\
 exec 2>/dev/null
@@ -185,37 +177,42 @@ def _readings(arguments: Mapping[str, Any], want: Wanted) -> dict[str, str]:
 
 def _wanted(arguments: Mapping[str, Any]) -> Wanted | None:
     """Return what is asked for, but for the private key, and with each preshared key as the shell tells it."""
-    given = {name: value for name, value in arguments.items() if name not in ("state", *_FILES)}
-    files = [arguments[name] for name in _FILES if arguments.get(name) is not None]
-    peers = given.get("peers", [])
-    if arguments.get("state", "present") != "present" or not isinstance(arguments.get("private_key_file"), str):
+    if not _fit(arguments, ARGUMENT_SPEC):
         return None
-    if not are_texts(files) or not isinstance(peers, Sequence) or not all(map(_is_peer, peers)):
+    parameters = _filled(arguments, ARGUMENT_SPEC)
+    if parameters["state"] != "present" or parameters["private_key_file"] is None:
         return None
-    parameters = {**DEFAULTS, **given, "peers": [_disguised({**_PEER_DEFAULTS, **peer}) for peer in peers]}
-    if set(parameters) != {"name", *DEFAULTS} or not _are_kinds(parameters):
-        return None
+    peers = [_disguised(_filled(peer, ARGUMENT_SPEC["peers"]["options"])) for peer in parameters["peers"]]
     try:
-        return quick_conf.wanted(parameters, "")
+        return quick_conf.wanted({**parameters, "peers": peers}, "")
     except WgMigrateError:
         return None
 
 
-def _is_peer(peer: object) -> bool:
-    if not isinstance(peer, Mapping) or not {"name"} <= set(peer) <= {"name", *_PEER_DEFAULTS}:
-        return False
-    texts = [peer["name"], *(peer[name] for name in _KEYS if peer.get(name) is not None)]
-    return are_texts(texts) and are_texts(peer.get("allowed_ips", []))
-
-
-def _are_kinds(parameters: Mapping[str, Any]) -> bool:
-    numbers = [parameters[name] for name in ("listen_port", "mtu") if parameters[name] is not None]
-    return (
-        are_texts([parameters["name"], parameters["nftables"]])
-        and are_texts(parameters["addresses"])
-        and isinstance(parameters["sysctls"], Mapping)
-        and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+def _fit(arguments: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """Tell whether a module takes arguments as they stand, with nothing to convert and nothing to refuse."""
+    required = {name for name, about in spec.items() if about.get("required")}
+    return required <= set(arguments) <= set(spec) and all(
+        _fits(value, spec[name]["type"], spec[name]) for name, value in arguments.items()
     )
+
+
+def _fits(value: object, kind: str, about: Mapping[str, Any]) -> bool:
+    if value is None:
+        return not about.get("required") and about.get("default") is None
+    if kind == "list":
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return False
+        return all(each is not None and _fits(each, about["elements"], about) for each in value)
+    if kind == "dict":
+        return isinstance(value, Mapping) and ("options" not in about or _fit(value, about["options"]))
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+def _filled(arguments: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: about.get("default") for name, about in spec.items()}, **arguments}
 
 
 def _disguised(peer: Mapping[str, Any]) -> dict[str, Any]:

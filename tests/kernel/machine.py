@@ -187,7 +187,8 @@ def _instance(unit: str) -> str:
 def _service(unit: str) -> tuple[list[str], str | None]:
     """Return what a template unit's file says for this instance: the command, and the namespace to run it in."""
     file = configparser.ConfigParser(strict=False, interpolation=None, delimiters=["="])
-    file.optionxform = str  # type: ignore[assignment,method-assign]  # systemd minds upper and lower case
+    # systemd minds upper and lower case; to mypy this is a method, to configparser's documentation a thing to replace.
+    file.optionxform = str  # type: ignore[assignment,method-assign]
     file.read(UNITS / f"{unit.partition('@')[0]}@.service")
     service = file["Service"]
     argv = service["ExecStart"].replace("%i", _instance(unit)).split()

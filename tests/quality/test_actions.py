@@ -27,8 +27,8 @@ def run(
     """
     done: list[str] = []
 
+    # mypy cannot know the base, which is read only now.
     class Played(runpy.run_path(str(ROOT / "action_plugins" / f"{name}.py"))["ActionModule"]):  # type: ignore[misc]
-        # The base is known only once the file has been read.
         def _low_level_execute_command(self, _command: str) -> dict[str, Any]:
             done.append("shell")
             if isinstance(answer, Exception):

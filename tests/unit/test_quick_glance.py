@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from wg_migrate import nft, quick, quick_glance, quick_have, quick_show
-from wg_migrate.quick_conf import Paths, Wanted, render, render_sysctls, settle_peers, wanted
+from wg_migrate.quick_conf import ARGUMENT_SPEC, Paths, Wanted, render, render_sysctls, settle_peers, wanted
 from wg_migrate.system import Outcome, System
 
 Key = Callable[[str], str]
@@ -175,7 +175,7 @@ def test_an_interface_that_is_as_wanted_is_told_as_the_module_tells_it(host: Hos
 def test_a_host_with_less_to_tell_is_told_as_well(host: Host, key: Key) -> None:
     """Neither addresses nor a table nor settings, and a port and an MTU that WireGuard and wg-quick have chosen."""
     asked = {"name": "wgnet", "private_key_file": KEY_FILE}
-    want = wanted({**quick_glance.DEFAULTS, **asked}, key("p"))
+    want = wanted({**{name: about.get("default") for name, about in ARGUMENT_SPEC.items()}, **asked}, key("p"))
     for path in (PATHS.nft, PATHS.sysctl, PATHS.state):
         host.file(path).unlink()
     host.forget(TABLE)
@@ -278,7 +278,7 @@ def test_a_peer_whose_key_nobody_knows_is_for_the_module(host: Host, key: Key) -
         {"addresses": "10.87.16.1/20"}, {"addresses": [1]}, {"nftables": 1}, {"sysctls": []}, {"sysctls": {"a.b": []}},
         {"peers": {}}, {"peers": ["one"]}, {"peers": [{}]}, {"peers": [{"name": "one", "public_key": 1}]},
         {"peers": [{"name": "one", "allowed_ips": "10.0.0.1/32"}]}, {"peers": [{"name": "one", "endpoint": "x"}]},
-        {"unknown": 1},
+        {"unknown": 1}, {"peers": None}, {"name": None}, {"peers": [None]}, {"addresses": [None]}, {"state": "other"},
     ],
 )  # fmt: skip
 def test_what_only_the_module_can_tell_is_not_asked(key: Key, changed: Arguments) -> None:
